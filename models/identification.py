@@ -1,0 +1,63 @@
+"""The Identification: what a pattern is, as ranked candidate structures with probabilities, or *none of these*.
+
+Pure data; :mod:`solvus.models.identify` makes it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Verdict = Literal["identified", "none", "poor_data"]
+
+
+class Descriptor(BaseModel):
+    """One number that says something of the structure, with its standard uncertainty.
+
+    The planner models descriptors, so they are continuous and always present for an identified pattern.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mean: float
+    sd: float = Field(ge=0.0)
+    lower_bound: bool = False
+    """True when the pattern ends before the particle does, so ``mean`` is only a lower bound."""
+
+
+class Candidate(BaseModel):
+    """One structure that may explain the pattern, after its least-squares fit.
+
+    ``parameters`` holds the refined values under the field's names: ``scale``, ``expansion`` (factor on the
+    library's bond length), ``bond_length`` (nearest neighbours, angstrom), ``u_iso`` (angstrom^2), ``diameter``
+    (angstrom), ``n_atoms``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    structure: str
+    family: str
+    elements: tuple[str, ...]
+    probability: float = Field(ge=0.0, le=1.0)
+    r_w: float = Field(ge=0.0)
+    parameters: dict[str, float]
+
+
+class Identification(BaseModel):
+    """Ranked candidates and a verdict.
+
+    ``descriptors`` are those of the whole answer, not of one candidate: for every family ``fraction:<family>``
+    (its share of the scattering when the best member of each family is mixed, 0-1), ``diameter`` (angstrom)
+    and ``bond_length`` (angstrom). Empty unless the verdict is ``identified``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    descriptors: dict[str, Descriptor] = {}
+    r_range: tuple[float, float]
+    pattern_sha256: str
+    model_version: str
