@@ -1,11 +1,11 @@
 """Every message on the wire as a pydantic model; nothing else is ever accepted from a broker.
 
-The body carries all that correctness needs (ids, ``boot_id``, ``journal_id``, ``seq``, ``expires_at``), so that a
-recording of the payloads, or a broker that drops MQTT 5 properties, loses nothing.
+The body carries all that correctness needs (ids, ``boot_id``, ``journal_id``, ``seq``, ``expires_at``), so
+that a recording of the payloads, or a broker that drops MQTT 5 properties, loses nothing.
 
-Ordering comes from ``(journal_id, seq)``, never from clocks. ``seq`` counts the events and results of one device from
-1 upwards without gaps and survives restarts; ``state`` and ``describe`` repeat the highest number given out so far, so
-that a listener sees at once that it has missed something.
+Ordering comes from ``(journal_id, seq)``, never from clocks. ``seq`` counts the events and results of one
+device from 1 upwards without gaps and survives restarts; ``state`` and ``describe`` repeat the highest number
+given out so far, so that a listener sees at once that it has missed something.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class DeviceMessage(Message):
 
 
 class ParameterSpec(BaseModel):
-    """One parameter a device takes, with its limits: the device is the safety boundary and refuses the rest."""
+    """One parameter a device takes, with its limits: the device is the boundary and refuses the rest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -95,7 +95,8 @@ class ParameterSpec(BaseModel):
         if isinstance(value, str):
             return f"{self.name}: needs a number in {self.unit or 'its unit'}, not {value!r}"
         if not self.lower <= value <= self.upper:
-            return f"{self.name}: {value:g} {self.unit} is outside {self.lower:g} to {self.upper:g}".replace("  ", " ")
+            quantity = f"{value:g} {self.unit}".rstrip()
+            return f"{self.name}: {quantity} is outside {self.lower:g} to {self.upper:g}"
         if self.kind == "integer" and value != int(value):
             return f"{self.name}: {value:g} is not a whole number"
         return None
@@ -111,7 +112,7 @@ class Capability(BaseModel):
 
 
 class State(DeviceMessage):
-    """Retained, and the last will (then ``lost``). A will whose ``boot_id`` is not the current one is ignored."""
+    """Retained, and the last will (then ``lost``). A will with a stale ``boot_id`` is ignored."""
 
     schema_: Literal["solvus.state/1"] = Field(default="solvus.state/1", alias="schema")
     state: Literal["init", "ready", "busy", "fault", "lost"]
@@ -131,8 +132,8 @@ class Describe(DeviceMessage):
 
 
 class Execute(Message):
-    """Do ``action`` once, and not after ``expires_at``. ``experiment`` counts within the campaign; ``replicate`` is 0
-    for a first synthesis of a recipe and counts up when the same recipe is made again."""
+    """Do ``action`` once, and not after ``expires_at``. ``experiment`` counts within the campaign;
+    ``replicate`` is 0 for a first synthesis of a recipe and counts up when the same recipe is made again."""
 
     schema_: Literal["solvus.command/1"] = Field(default="solvus.command/1", alias="schema")
     kind: Literal["execute"] = "execute"
@@ -187,7 +188,9 @@ class Resend(Message):
 
 Command = Annotated[Execute | Cancel | Query | Receipt | Resend, Field(discriminator="kind")]
 
-CommandStatus = Literal["unheard", "accepted", "started", "done", "failed", "rejected", "expired", "interrupted"]
+CommandStatus = Literal[
+    "unheard", "accepted", "started", "done", "failed", "rejected", "expired", "interrupted"
+]
 """What a device knows of a command; ``unheard``: it has no record of that id."""
 
 
@@ -201,8 +204,8 @@ class CommandAnswer(BaseModel):
 
 
 class Event(DeviceMessage):
-    """What happened to a command. ``failed`` says whether the chemistry failed (which teaches the planner) or the
-    equipment (which does not). ``answer`` replies to a query and its ``command_id`` is the query's."""
+    """What happened to a command. ``failed`` says whether the chemistry failed (which teaches the planner) or
+    the equipment (which does not). ``answer`` replies to a query and its ``command_id`` is the query's."""
 
     schema_: Literal["solvus.event/1"] = Field(default="solvus.event/1", alias="schema")
     seq: int = Field(ge=1)
@@ -225,8 +228,8 @@ class Event(DeviceMessage):
 
 
 class PatternReference(BaseModel):
-    """A pattern too large for the wire, by content. The bytes are the canonical JSON of a Pattern, found in the
-    laboratory's data folder under their own hash: no path ever comes off the wire."""
+    """A pattern too large for the wire, by content. The bytes are the canonical JSON of a Pattern, found in
+    the laboratory's data folder under their own hash: no path ever comes off the wire."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
