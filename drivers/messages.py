@@ -118,6 +118,8 @@ class State(DeviceMessage):
     state: Literal["init", "ready", "busy", "fault", "lost"]
     heartbeat_at: Utc = Field(default_factory=now)
     detail: Text = ""
+    receipted: int = Field(default=0, ge=0)
+    """Highest ``seq`` of this journal that an agent has receipted: what a new listener need not wait for."""
 
 
 class Describe(DeviceMessage):
