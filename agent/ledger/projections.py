@@ -1,0 +1,177 @@
+"""From events to rows: the one reducer used while the agent runs and again when the ledger is verified.
+
+An event names what happened; :func:`project` says which rows that changes. It reads nothing but the event, so that
+folding all events from the first on always gives the same tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from solvus.agent.ledger.canonical import canonical
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Set ``values`` in the row ``key`` of ``table``, making the row when it is new."""
+
+    table: str
+    key: Key
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LedgerEvent:
+    """One event as code sees it: ``body`` decoded and upcast to the present version of its kind."""
+
+    seq: int
+    campaign: str
+    kind: str
+    at: str
+    body: dict[str, Any]
+
+
+EVENT_VERSION = 1
+"""Version written with new events. Older ones are upcast when read, never rewritten."""
+
+KINDS = frozenset(
+    {
+        "campaign-started",
+        "campaign-resumed",
+        "campaign-ended",
+        "experiment-proposed",
+        "experiment-moved",
+        "experiment-identified",
+        "experiment-scored",
+        "command-queued",
+        "command-moved",
+        "result-received",
+        "message-late",
+        "message-refused",
+    }
+)
+
+
+def upcast(kind: str, version: int, body: dict[str, Any]) -> dict[str, Any]:
+    """The body of an older event in today's form. Raises ValueError for an event from a newer Solvus."""
+    if version > EVENT_VERSION or kind not in KINDS:
+        raise ValueError(
+            f"event {kind} version {version} was written by a newer Solvus; upgrade to read this ledger"
+        )
+    return body
+
+
+def _campaign_started(e: LedgerEvent) -> Iterable[Change]:
+    yield Change(
+        "campaign",
+        (e.campaign,),
+        {
+            "name": e.body["name"],
+            "state": "running",
+            "started_at": e.at,
+            "config": canonical(e.body["config"]),
+        },
+    )
+
+
+def _campaign_resumed(e: LedgerEvent) -> Iterable[Change]:
+    yield Change("campaign", (e.campaign,), {"state": "running"})
+
+
+def _campaign_ended(e: LedgerEvent) -> Iterable[Change]:
+    yield Change("campaign", (e.campaign,), {"state": e.body["state"]})
+
+
+def _experiment_proposed(e: LedgerEvent) -> Iterable[Change]:
+    b = e.body
+    yield Change(
+        "experiment",
+        (e.campaign, b["number"]),
+        {
+            "state": "proposed",
+            "sample_id": b["sample_id"],
+            "recipe": canonical(b["recipe"]),
+            "replicate_of": b["replicate_of"],
+            "replicate": b["replicate"],
+            "reason": "",
+            "cause": None,
+            "pattern_sha256": None,
+            "identification": None,
+            "score": None,
+        },
+    )
+
+
+def _experiment_moved(e: LedgerEvent) -> Iterable[Change]:
+    b = e.body
+    values: dict[str, Any] = {"state": b["to"], "reason": b.get("reason", "")}
+    values |= {k: b[k] for k in ("cause", "pattern_sha256") if k in b}
+    yield Change("experiment", (e.campaign, b["number"]), values)
+
+
+def _experiment_identified(e: LedgerEvent) -> Iterable[Change]:
+    yield Change(
+        "experiment",
+        (e.campaign, e.body["number"]),
+        {"state": "identified", "identification": canonical(e.body["identification"])},
+    )
+
+
+def _experiment_scored(e: LedgerEvent) -> Iterable[Change]:
+    yield Change(
+        "experiment",
+        (e.campaign, e.body["number"]),
+        {"state": "scored", "score": canonical(e.body["score"])},
+    )
+
+
+def _command_queued(e: LedgerEvent) -> Iterable[Change]:
+    b = e.body
+    yield Change(
+        "command",
+        (b["command_id"],),
+        {
+            "campaign": e.campaign,
+            "experiment": b["experiment"],
+            "device": b["device"],
+            "purpose": b["purpose"],
+            "state": "queued",
+            "reason": "",
+            "pattern_sha256": None,
+            "body": canonical(b["command"]),
+        },
+    )
+
+
+def _command_moved(e: LedgerEvent) -> Iterable[Change]:
+    yield Change(
+        "command", (e.body["command_id"],), {"state": e.body["to"], "reason": e.body.get("reason", "")}
+    )
+
+
+def _result_received(e: LedgerEvent) -> Iterable[Change]:
+    yield Change("command", (e.body["command_id"],), {"pattern_sha256": e.body["pattern_sha256"]})
+
+
+_REDUCERS: dict[str, Callable[[LedgerEvent], Iterable[Change]]] = {
+    "campaign-started": _campaign_started,
+    "campaign-resumed": _campaign_resumed,
+    "campaign-ended": _campaign_ended,
+    "experiment-proposed": _experiment_proposed,
+    "experiment-moved": _experiment_moved,
+    "experiment-identified": _experiment_identified,
+    "experiment-scored": _experiment_scored,
+    "command-queued": _command_queued,
+    "command-moved": _command_moved,
+    "result-received": _result_received,
+}
+
+
+def project(event: LedgerEvent) -> list[Change]:
+    """The row changes of one event; events that only record (late or refused messages) change none."""
+    reducer = _REDUCERS.get(event.kind)
+    return [] if reducer is None else list(reducer(event))

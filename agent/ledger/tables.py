@@ -1,0 +1,112 @@
+"""The tables. ``ledger_event`` is the ledger; ``inbox`` and ``pattern`` hold what came from outside; the other three are
+projections of the ledger, which ``audit verify`` rebuilds and compares.
+
+JSON is kept as canonical text. Table models do not validate (a property of SQLModel), so everything that enters them
+has been through a pydantic message or domain model first.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class EventRow(SQLModel, table=True):
+    """One arrow of a state machine or one decision; append-only, enforced by triggers."""
+
+    __tablename__ = "ledger_event"
+
+    seq: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    campaign: str = Field(index=True, max_length=64)
+    kind: str = Field(max_length=40)
+    version: int
+    at: str = Field(max_length=40)
+    body: str = Field(sa_type=Text)
+    prev_hash: str = Field(unique=True, max_length=64)
+    """Unique, so that the chain cannot fork."""
+    hash: str = Field(unique=True, max_length=64)
+
+
+class InboxRow(SQLModel, table=True):
+    """One event or result of a device, committed before the broker is told that it has arrived."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        UniqueConstraint("device", "journal_id", "seq", name="uq_inbox_device_journal_seq"),
+        Index("ix_inbox_open", "handled", "id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    device: str = Field(max_length=64)
+    journal_id: str = Field(max_length=128)
+    seq: int
+    channel: str = Field(max_length=10)
+    message_id: str = Field(max_length=128)
+    received_at: str = Field(max_length=40)
+    body: str = Field(sa_type=Text)
+    handled: bool = False
+
+
+class JournalRow(SQLModel, table=True):
+    """From which ``seq`` on this ledger holds a device's journal: what came before was receipted by another."""
+
+    __tablename__ = "journal"
+
+    device: str = Field(primary_key=True, max_length=64)
+    journal_id: str = Field(primary_key=True, max_length=128)
+    base_seq: int
+
+
+class PatternRow(SQLModel, table=True):
+    """A measured pattern under its own hash."""
+
+    __tablename__ = "pattern"
+
+    sha256: str = Field(primary_key=True, max_length=64)
+    body: str = Field(sa_type=Text)
+
+
+class CampaignRow(SQLModel, table=True):
+    __tablename__ = "campaign"
+
+    campaign: str = Field(primary_key=True, max_length=64)
+    name: str = Field(max_length=64)
+    state: str = Field(max_length=20)
+    started_at: str = Field(max_length=40)
+    config: str = Field(sa_type=Text)
+
+
+class ExperimentRow(SQLModel, table=True):
+    __tablename__ = "experiment"
+
+    campaign: str = Field(primary_key=True, max_length=64)
+    number: int = Field(primary_key=True)
+    state: str = Field(max_length=20)
+    sample_id: str = Field(max_length=128)
+    recipe: str = Field(sa_type=Text)
+    replicate_of: int | None = None
+    replicate: int = 0
+    reason: str = Field(default="", sa_type=Text)
+    cause: str | None = Field(default=None, max_length=20)
+    pattern_sha256: str | None = Field(default=None, max_length=64)
+    identification: str | None = Field(default=None, sa_type=Text)
+    score: str | None = Field(default=None, sa_type=Text)
+
+
+class CommandRow(SQLModel, table=True):
+    """One order to a device. Rows in state ``queued`` are the outbox."""
+
+    __tablename__ = "command"
+
+    command_id: str = Field(primary_key=True, max_length=128)
+    campaign: str = Field(index=True, max_length=64)
+    experiment: int
+    device: str = Field(max_length=64)
+    purpose: str = Field(max_length=10)
+    state: str = Field(max_length=20)
+    reason: str = Field(default="", sa_type=Text)
+    pattern_sha256: str | None = Field(default=None, max_length=64)
+    body: str = Field(sa_type=Text)
+
+
+PROJECTIONS: tuple[type[SQLModel], ...] = (CampaignRow, ExperimentRow, CommandRow)

@@ -1,0 +1,131 @@
+"""Verification: is the chain whole, and do the state tables say what the events say?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import col
+
+from solvus.agent.ledger.canonical import GENESIS, chain_hash, sha256_text
+from solvus.agent.ledger.ledger import TABLES, Ledger, decode
+from solvus.agent.ledger.projections import LedgerEvent, project
+from solvus.agent.ledger.tables import EventRow, InboxRow, PatternRow
+
+Tables = dict[str, dict[tuple[Any, ...], dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """``problems`` is empty when everything holds; ``head`` is the hash of the last event."""
+
+    events: int
+    head: str
+    problems: tuple[str, ...]
+
+
+def check_chain(rows: Iterable[EventRow]) -> list[str]:
+    """One sentence for each event whose number, link or hash is not what the chain demands."""
+    problems, expected_seq, prev = [], 1, GENESIS
+    for row in rows:
+        if row.seq != expected_seq:
+            problems.append(f"event {expected_seq} to {row.seq - 1}: missing")
+        elif row.prev_hash != prev:
+            problems.append(f"event {row.seq}: does not follow event {row.seq - 1}")
+        digest = chain_hash(
+            row.prev_hash,
+            seq=row.seq,
+            campaign=row.campaign,
+            kind=row.kind,
+            version=row.version,
+            at=row.at,
+            body=row.body,
+        )
+        if digest != row.hash:
+            problems.append(f"event {row.seq} ({row.kind}): its content was changed after it was written")
+        expected_seq, prev = row.seq + 1, row.hash
+    return problems
+
+
+def rebuild(events: Iterable[LedgerEvent]) -> Tables:
+    """The state tables as the events alone give them."""
+    tables: Tables = {name: {} for name in TABLES}
+    for event in events:
+        for change in project(event):
+            tables[change.table].setdefault(change.key, {}).update(change.values)
+    return tables
+
+
+def _compare(name: str, expected: dict[tuple[Any, ...], dict[str, Any]], rows: Iterable[Any]) -> list[str]:
+    keys = [c.name for c in TABLES[name].__table__.primary_key.columns]  # type: ignore[attr-defined]
+    found = {tuple(getattr(row, k) for k in keys): row for row in rows}
+    problems = [f"{name} {key}: the events make it, the table lacks it" for key in expected if key not in found]
+    for key, row in found.items():
+        if key not in expected:
+            problems.append(f"{name} {key}: no event makes it")
+            continue
+        wrong = [k for k, v in expected[key].items() if getattr(row, k) != v]
+        if wrong:
+            problems.append(f"{name} {key}: {', '.join(wrong)} differ from what the events say")
+    return problems
+
+
+async def _check_contents(ledger: Ledger, events: list[LedgerEvent]) -> list[str]:
+    """Patterns and inbound messages against the hashes that the events hold of them."""
+    problems = []
+    patterns = {row.sha256: row.body for row in await ledger.rows(PatternRow)}
+    problems += [
+        f"pattern {sha[:12]}: its content was changed" for sha, body in patterns.items() if sha256_text(body) != sha
+    ]
+    inbox = {sha256_text(row.body) for row in await ledger.rows(InboxRow)}
+    for event in events:
+        pattern, message = event.body.get("pattern_sha256"), event.body.get("message_sha256")
+        if pattern and pattern not in patterns:
+            problems.append(f"event {event.seq}: pattern {pattern[:12]} is missing")
+        if message and message not in inbox:
+            problems.append(f"event {event.seq}: the message it rests on was changed or removed from the inbox")
+    return problems
+
+
+async def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verification:
+    """Check the whole ledger. ``expected_head`` (from a report) shows a cut-off tail."""
+    rows = list(await ledger.rows(EventRow, order_by=col(EventRow.seq)))
+    problems = check_chain(rows)
+    hashes = [row.hash for row in rows]
+    if expected_head is not None and expected_head not in hashes:
+        problems.append(f"head {expected_head[:12]}: not in this ledger; its tail was cut off or replaced")
+    if not problems:
+        events = [decode(row) for row in rows]
+        expected = rebuild(events)
+        for name, table in TABLES.items():
+            problems += _compare(name, expected[name], await ledger.rows(table))
+        problems += await _check_contents(ledger, events)
+    return Verification(len(rows), hashes[-1] if hashes else GENESIS, tuple(problems))
+
+
+def describe(event: LedgerEvent) -> str:
+    """One line for lists."""
+    b = event.body
+    match event.kind:
+        case "experiment-proposed":
+            return f"experiment {b['number']} proposed: {b['proposal']['explanation']}"
+        case "experiment-moved":
+            reason = f" ({b['reason']})" if b.get("reason") else ""
+            return f"experiment {b['number']} {b['to']}{reason}"
+        case "experiment-identified":
+            best = b["identification"]["candidates"][:1]
+            what = f"{best[0]['structure']}, R_w {best[0]['r_w']:.3f}" if best else b["identification"]["verdict"]
+            return f"experiment {b['number']} identified: {what}"
+        case "experiment-scored":
+            return f"experiment {b['number']} scored: {b['summary']}"
+        case "command-queued":
+            return f"command {b['command_id'][:8]} queued: {b['purpose']} on {b['device']}"
+        case "command-moved":
+            reason = f" ({b['reason']})" if b.get("reason") else ""
+            return f"command {b['command_id'][:8]} {b['to']}{reason}"
+        case "result-received":
+            return f"result for command {b['command_id'][:8]}: pattern {b['pattern_sha256'][:12]}"
+        case _:
+            return json.dumps(b, sort_keys=True)[:160]
