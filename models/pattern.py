@@ -134,10 +134,14 @@ class Pattern(BaseModel):
         return self
 
     @property
+    def canonical_json(self) -> str:
+        """JSON text with sorted keys and no spaces: equal patterns give equal text."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @property
     def sha256(self) -> str:
         """Hash of the canonical JSON text of this pattern: its identity in the ledger."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and self.model_dump(mode="json") == other.model_dump(mode="json")
