@@ -1,0 +1,106 @@
+"""Descriptors as the surrogate sees them, and back.
+
+The Gaussian process models each descriptor in a unit in which the map from recipe to descriptor is smooth:
+
+- a share between 0 and 1 (``fraction:<family>``) as f -> log((f + e) / (1 - f + e)). Shares come of competing
+  formation energies, so their log-odds vary gently where the shares themselves jump from 0 to 1 and stay
+  there; e = 0.05 keeps a share of 0 finite and hides differences below what an identification can tell;
+- a length (``diameter``) as its logarithm, because sizes vary by factors;
+- everything else as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from solvus.agent.scoring import Goal, squared_distance
+from solvus.models.identification import Descriptor
+
+SHARE_OFFSET = 0.05
+"""The e above: a share is seldom known better."""
+LOWER_BOUND_SPREAD = 0.25
+"""A value that is only a lower bound carries this much extra relative uncertainty: it says 'large', no
+more."""
+SD_FLOOR = 0.05
+"""In tolerances: a descriptor is never taken as known better than this, whatever the identification
+claims."""
+
+
+class OutputError(ValueError):
+    """A descriptor value that cannot be modelled; one sentence names the descriptor."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One descriptor that the target has a goal for."""
+
+    name: str
+    goal: Goal
+
+    @property
+    def kind(self) -> Literal["share", "length", "plain"]:
+        if self.name.startswith("fraction:"):
+            return "share"
+        return "length" if self.name == "diameter" else "plain"
+
+    def to_model(self, descriptor: Descriptor) -> tuple[float, float]:
+        """Value and variance in the model's unit; the variance by linear error propagation.
+
+        Raises
+        ------
+        OutputError : a length that is not positive, or a share outside 0 to 1.
+        """
+        sd = max(descriptor.sd, SD_FLOOR * self.goal.tolerance)
+        if descriptor.lower_bound:
+            sd = math.hypot(sd, LOWER_BOUND_SPREAD * abs(descriptor.mean))
+        z = descriptor.mean
+        if self.kind == "length":
+            if z <= 0.0:
+                raise OutputError(f"{self.name}: {z:g} is no length; it must be above 0")
+            return math.log(z), (sd / z) ** 2
+        if self.kind == "share":
+            if not 0.0 <= z <= 1.0:
+                raise OutputError(f"{self.name}: {z:g} is no share; it must be between 0 and 1")
+            low, high = z + SHARE_OFFSET, 1.0 - z + SHARE_OFFSET
+            return math.log(low / high), (sd / low + sd / high) ** 2
+        return z, sd**2
+
+    def tolerance_in_model(self) -> float:
+        """The goal's tolerance in the model's unit, at the goal's value. Raises OutputError as
+        :meth:`to_model`."""
+        goal = Descriptor(mean=self.goal.value, sd=self.goal.tolerance)
+        return math.sqrt(self.to_model(goal)[1])
+
+    def to_natural(self, values: Tensor) -> Tensor:
+        """The inverse, for a tensor of any shape; differentiable."""
+        if self.kind == "length":
+            return values.exp()
+        if self.kind == "share":
+            return ((1.0 + 2.0 * SHARE_OFFSET) * values.sigmoid() - SHARE_OFFSET).clamp(0.0, 1.0)
+        return values
+
+
+def natural(outputs: tuple[Output, ...], values: Tensor) -> list[Tensor]:
+    """Descriptors in their natural units, one tensor (...) for each output, from model values (..., m)."""
+    return [output.to_natural(values[..., j]) for j, output in enumerate(outputs)]
+
+
+def distance_squared(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
+    """Squared distance to the target in tolerances, shape (...), from model values (..., m)."""
+    squared: Tensor = squared_distance(natural(outputs, values), [o.goal for o in outputs])
+    return squared
+
+
+def utility(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
+    """What the planner maximises: u = -log(1 + d^2), shape (...), from model values (..., m).
+
+    A monotone function of the distance d, so the best recipe is the same. Far from the target it counts
+    factors of the distance, so that an improvement from 9 to 6 tolerances is worth as much as one from 3 to
+    2; within a tolerance or so it levels off and has no kink at the target. Its values are of order 1, which
+    the smoothing of the acquisition function assumes.
+    """
+    return -distance_squared(outputs, values).log1p()

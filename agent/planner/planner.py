@@ -1,0 +1,103 @@
+"""The Planner: suggest, ingest and pending, for use on its own or inside another orchestrator.
+
+It only keeps the data together; :func:`solvus.agent.planner.suggest.suggest` does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from solvus.agent.planner.observations import Observation, Proposal
+from solvus.agent.planner.search_space import Recipe, SearchSpace
+from solvus.agent.planner.suggest import (
+    PlannerError,
+    PlannerSettings,
+    PlanRequest,
+    check,
+    outputs_of,
+    suggest,
+)
+from solvus.agent.scoring import TargetDescriptors
+
+
+class Planner:
+    """A campaign's planner.
+
+    >>> planner = Planner(space, target, seed=1)          # doctest: +SKIP
+    >>> [proposal] = planner.suggest()                    # doctest: +SKIP
+    >>> planner.ingest([Observation(experiment=1, recipe=proposal.recipe, outcome="ok", descriptors=...)])
+    ... # doctest: +SKIP
+
+    Parameters
+    ----------
+    seed : of all randomness.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        target: TargetDescriptors,
+        settings: PlannerSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._request = PlanRequest(
+            space=space, target=target, settings=settings or PlannerSettings(), seed=seed
+        )
+
+    @property
+    def request(self) -> PlanRequest:
+        """Everything known so far, as the next suggestion will see it."""
+        return self._request
+
+    def ingest(self, observations: Iterable[Observation]) -> None:
+        """Take in results. The recipe of each stops being pending.
+
+        Raises
+        ------
+        PlannerError : a result does not fit the space or target, or is known already; then none is taken in.
+        """
+        known = list(self._request.observations)
+        pending = list(self._request.pending)
+        seen = {(o.experiment, o.replicate) for o in known}
+        for observation in observations:
+            check(observation, self._request.space, outputs_of(self._request.target))
+            key = (observation.experiment, observation.replicate)
+            if key in seen:
+                raise PlannerError(
+                    f"observation {key[0]}, replicate {key[1]}: is known already; leave it out"
+                )
+            seen.add(key)
+            known.append(observation)
+            if observation.recipe in pending:
+                pending.remove(observation.recipe)
+        self._request = self._request.model_copy(
+            update={"observations": tuple(known), "pending": tuple(pending)}
+        )
+
+    def pending(self, recipes: Iterable[Recipe]) -> None:
+        """Say which recipes are on their way, all of them; proposals are pending from the moment they are
+        made.
+
+        Raises
+        ------
+        PlannerError : a recipe is none of the search space.
+        """
+        listed = tuple(recipes)
+        for recipe in listed:
+            reason = self._request.space.refusal(recipe)
+            if reason is not None:
+                raise PlannerError(f"pending: {reason}")
+        self._request = self._request.model_copy(update={"pending": listed})
+
+    def suggest(self, n: int = 1) -> list[Proposal]:
+        """The next ``n`` recipes, which are pending from now on."""
+        if n < 1:
+            raise PlannerError(f"n: {n} proposals cannot be made; ask for 1 or more")
+        proposals = suggest(self._request.model_copy(update={"n": n}))
+        self._request = self._request.model_copy(
+            update={
+                "pending": (*self._request.pending, *(p.recipe for p in proposals)),
+                "proposed": self._request.proposed + n,
+            }
+        )
+        return proposals
