@@ -79,7 +79,7 @@ def _campaign_started(e: LedgerEvent) -> Iterable[Change]:
 
 
 def _campaign_resumed(e: LedgerEvent) -> Iterable[Change]:
-    yield Change("campaign", (e.campaign,), {"state": "running"})
+    yield Change("campaign", (e.campaign,), {"state": "running", "config": canonical(e.body["config"])})
 
 
 def _campaign_ended(e: LedgerEvent) -> Iterable[Change]:

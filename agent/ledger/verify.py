@@ -61,7 +61,9 @@ def rebuild(events: Iterable[LedgerEvent]) -> Tables:
 def _compare(name: str, expected: dict[tuple[Any, ...], dict[str, Any]], rows: Iterable[Any]) -> list[str]:
     keys = [c.name for c in TABLES[name].__table__.primary_key.columns]  # type: ignore[attr-defined]
     found = {tuple(getattr(row, k) for k in keys): row for row in rows}
-    problems = [f"{name} {key}: the events make it, the table lacks it" for key in expected if key not in found]
+    problems = [
+        f"{name} {key}: the events make it, the table lacks it" for key in expected if key not in found
+    ]
     for key, row in found.items():
         if key not in expected:
             problems.append(f"{name} {key}: no event makes it")
@@ -77,7 +79,9 @@ async def _check_contents(ledger: Ledger, events: list[LedgerEvent]) -> list[str
     problems = []
     patterns = {row.sha256: row.body for row in await ledger.rows(PatternRow)}
     problems += [
-        f"pattern {sha[:12]}: its content was changed" for sha, body in patterns.items() if sha256_text(body) != sha
+        f"pattern {sha[:12]}: its content was changed"
+        for sha, body in patterns.items()
+        if sha256_text(body) != sha
     ]
     inbox = {sha256_text(row.body) for row in await ledger.rows(InboxRow)}
     for event in events:
@@ -85,7 +89,9 @@ async def _check_contents(ledger: Ledger, events: list[LedgerEvent]) -> list[str
         if pattern and pattern not in patterns:
             problems.append(f"event {event.seq}: pattern {pattern[:12]} is missing")
         if message and message not in inbox:
-            problems.append(f"event {event.seq}: the message it rests on was changed or removed from the inbox")
+            problems.append(
+                f"event {event.seq}: the message it rests on was changed or removed from the inbox"
+            )
     return problems
 
 
@@ -116,7 +122,11 @@ def describe(event: LedgerEvent) -> str:
             return f"experiment {b['number']} {b['to']}{reason}"
         case "experiment-identified":
             best = b["identification"]["candidates"][:1]
-            what = f"{best[0]['structure']}, R_w {best[0]['r_w']:.3f}" if best else b["identification"]["verdict"]
+            what = (
+                f"{best[0]['structure']}, R_w {best[0]['r_w']:.3f}"
+                if best
+                else b["identification"]["verdict"]
+            )
             return f"experiment {b['number']} identified: {what}"
         case "experiment-scored":
             return f"experiment {b['number']} scored: {b['summary']}"

@@ -1,0 +1,242 @@
+"""The agent's side of the wire: hear the devices, know who is there, ask for what is missing, receipt what is safe.
+
+After each connection everybody is asked and nobody guesses: what became of my orders, and what did I miss?
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from solvus.agent.bench import Bench
+from solvus.agent.campaign import Campaign
+from solvus.agent.inbox import Inbox, JournalKey
+from solvus.agent.ledger.ledger import Clock, Ledger
+from solvus.agent.ledger.tables import CommandRow
+from solvus.agent.limits import LimitError
+from solvus.agent.outbox import Outbox, open_commands
+from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered
+from solvus.drivers.messages import (
+    AgentStatus,
+    CommandAnswer,
+    Describe,
+    Event,
+    ParameterSpec,
+    State,
+    new_id,
+)
+from solvus.drivers.presence import DevicePresence, Presence
+from solvus.drivers.topics import DeviceTopic, listen_topics, parse, status_topic
+
+log = logging.getLogger(__name__)
+
+
+class Conversation:
+    """Everything between the ledger and the broker.
+
+    Parameters
+    ----------
+    bench : the devices of this campaign and where to reach them.
+    changed : called when something was heard, so that the loop looks around.
+    """
+
+    def __init__(
+        self,
+        campaign_id: str,
+        campaign: Campaign,
+        bench: Bench,
+        ledger: Ledger,
+        clock: Clock,
+        changed: Callable[[], None],
+    ) -> None:
+        self.boot_id = new_id()
+        self.devices = frozenset((*bench.synthesis, *bench.measurement))
+        self.presence = Presence()
+        self._id = campaign_id
+        self._lab = bench.laboratory.name
+        self._ledger = ledger
+        self._clock = clock
+        self._changed = changed
+        self._patience = timedelta(seconds=campaign.timing.republish)
+        self._inbox = Inbox(ledger, campaign_id, bench.laboratory.data_directory)
+        self._connection = Connection(
+            bench.address,
+            f"solvus-agent-{self._lab}-{campaign_id}",
+            subscriptions=listen_topics(self._lab),
+            handler=self._receive,
+            on_connect=self._on_connect,
+            will=self._will,
+            persistent_session=bench.laboratory.broker.kind != "embedded",
+        )
+        self.outbox = Outbox(ledger, self._connection, campaign, self._lab, self.boot_id, clock)
+        self._receipted: dict[JournalKey, int] = {}
+        self._asked: dict[JournalKey, tuple[int, datetime]] = {}
+        self._status = AgentStatus(boot_id=self.boot_id, campaign=campaign_id, state="starting")
+
+    async def open(self) -> None:
+        """Connect; raises BrokerUnreachable with one sentence."""
+        await self._inbox.load()
+        await self._connection.connect_or_fail()
+
+    async def close(self) -> None:
+        await self._connection.stop()
+
+    def missing(self) -> list[str]:
+        """Devices of the campaign that are not there or have not said what they are."""
+        here = self._present()
+        return sorted(d for d in self.devices if d not in here or self._known(d).describe is None)
+
+    def ready(self) -> frozenset[str]:
+        """Devices that are there and free."""
+        return frozenset(d for d in self._present() if self._state(d) == "ready")
+
+    def limits(self, devices: Iterable[str], action: str) -> list[ParameterSpec]:
+        """What these devices themselves say they accept for ``action``.
+
+        Raises
+        ------
+        LimitError
+            When one of them cannot do it at all.
+        """
+        specs: list[ParameterSpec] = []
+        for device in devices:
+            described = self._known(device).describe
+            offered = {} if described is None else {c.action: c for c in described.capabilities}
+            if action not in offered:
+                can = ", ".join(sorted(offered)) or "nothing yet"
+                raise LimitError(f"devices: {device} cannot {action}; it offers {can}")
+            specs += offered[action].parameters
+        return specs
+
+    def words(self) -> dict[str, str]:
+        """Each device's state for the eye."""
+        here = self._present()
+        return {d: (self._state(d) or "?") if d in here else "not heard" for d in sorted(self.devices)}
+
+    def _known(self, device: str) -> DevicePresence:
+        return self.presence.devices.get(device, DevicePresence())
+
+    def _state(self, device: str) -> str | None:
+        state = self._known(device).state
+        return None if state is None else state.state
+
+    def _present(self) -> frozenset[str]:
+        return frozenset(d for d in self.devices if self.presence.is_present(d, self._clock()))
+
+    def _silences(self) -> dict[str, float]:
+        """Seconds since each device was last heard."""
+        heard = {d: self._known(d).heard_at for d in self.devices}
+        return {d: (self._clock() - at).total_seconds() for d, at in heard.items() if at is not None}
+
+    async def attend(self) -> None:
+        """One round: work through the inbox, ask again, send and chase orders, give receipts."""
+        for event in await self._inbox.work():
+            await self._note(event)
+        await self._ask_for_what_is_missing()
+        commands = open_commands(await self._commands())
+        await self.outbox.attend(commands, self._present())
+        await self.outbox.mark_lost(commands, self._silences())
+        await self._give_receipts()
+
+    async def publish_status(self, status: AgentStatus) -> None:
+        self._status = status
+        try:
+            await self._connection.publish(
+                status_topic(self._lab, self._id), status.model_dump_json(by_alias=True).encode(), retain=True
+            )
+        except NotDelivered as error:
+            log.info("status not published: %s", error)
+
+    # --- in ---
+
+    async def _receive(self, message: Inbound) -> None:
+        topic = parse(message.topic)
+        if topic is None or topic.lab != self._lab or topic.device not in self.devices:
+            return
+        if topic.channel in ("state", "describe"):
+            await self._hear(topic, message)
+        elif message.retain:
+            log.warning("%s: a retained %s is nobody's message; ignored", topic.device, topic.channel)
+        else:
+            await self._inbox.receive(topic.device, topic.channel, message.payload)
+        self._changed()
+
+    async def _hear(self, topic: DeviceTopic, message: Inbound) -> None:
+        """A state or description; what is no such message is ignored, as it asks for nothing."""
+        try:
+            if topic.channel == "describe":
+                self.presence.hear_describe(topic.device, Describe.model_validate_json(message.payload))
+                return
+            state = State.model_validate_json(message.payload)
+        except ValidationError as error:
+            log.warning("%s: %s not understood: %s", topic.device, topic.channel, error.errors()[0]["msg"])
+            return
+        if self.presence.hear_state(topic.device, state, self._clock(), retained=message.retain):
+            await self._inbox.meet(topic.device, state.journal_id, state.receipted)
+
+    async def _on_connect(self) -> None:
+        self._receipted.clear()
+        self._asked.clear()
+        await self.publish_status(self._status)
+        by_device: dict[str, list[str]] = {}
+        for row in open_commands(await self._commands()):
+            by_device.setdefault(row.device, []).append(row.command_id)
+        for device, command_ids in by_device.items():
+            await self.outbox.query(device, tuple(command_ids))
+        self._changed()
+
+    def _will(self) -> LastWill:
+        lost = AgentStatus(
+            boot_id=self.boot_id,
+            campaign=self._id,
+            state="lost",
+            detail="the agent vanished",
+            experiments=self._status.experiments,
+        )
+        return LastWill(status_topic(self._lab, self._id), lost.model_dump_json(by_alias=True).encode())
+
+    async def _note(self, event: Event) -> None:
+        """What an event means besides its arrow: answers to our questions."""
+        for answer in event.answers:
+            await self._heed(answer, event.journal_id)
+
+    async def _heed(self, answer: CommandAnswer, journal_id: str) -> None:
+        for row in await self._ledger.rows(CommandRow, CommandRow.command_id == answer.command_id):
+            held = self._inbox.up_to(row.device, journal_id) or 0
+            if answer.status == "unheard":
+                await self.outbox.not_heard_of(row)
+            elif answer.terminal_seq is not None and held < answer.terminal_seq:
+                await self.outbox.resend(row.device, held + 1)
+
+    async def _ask_for_what_is_missing(self) -> None:
+        """A device whose newest ``seq`` is beyond what is held, and stays so, is asked to send the rest again."""
+        for device, key, seq, held in self._journals():
+            if seq <= held:
+                continue
+            asked = self._asked.get(key)
+            if asked is None or asked[0] != held:
+                self._asked[key] = (held, self._clock())  # what was just published may still be on its way
+            elif self._clock() - asked[1] > self._patience:
+                self._asked[key] = (held, self._clock())
+                await self.outbox.resend(device, held + 1)
+
+    async def _give_receipts(self) -> None:
+        for device, key, _, held in self._journals():
+            if held > self._receipted.get(key, 0) and await self.outbox.receipt(device, key[1], held):
+                self._receipted[key] = held
+
+    def _journals(self) -> list[tuple[str, JournalKey, int, int]]:
+        """(device, journal, newest seq the device has told of, seq up to which all is held)."""
+        found = []
+        for device in self.devices:
+            known = self._known(device)
+            held = None if known.journal_id is None else self._inbox.up_to(device, known.journal_id)
+            if known.journal_id is not None and held is not None:
+                found.append((device, (device, known.journal_id), known.announced_seq, held))
+        return found
+
+    async def _commands(self) -> list[CommandRow]:
+        return list(await self._ledger.rows(CommandRow, CommandRow.campaign == self._id))

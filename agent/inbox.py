@@ -1,0 +1,180 @@
+"""The inbox: what devices say is committed first, acknowledged to the broker second, and worked on third.
+
+Inbound events and results are unique by (device, journal_id, seq); what comes twice is dropped here. A journal is held
+without gaps from its *base* on: what a device says was receipted before this ledger knew the device is not ours to ask
+for. Only what is held without a gap is receipted, and a device forgets only what is receipted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from pathlib import Path
+
+from pydantic import ValidationError
+from sqlmodel import col, select
+
+from solvus.agent.ledger.canonical import sha256_text
+from solvus.agent.ledger.ledger import Ledger, Step, timestamp, utc_now
+from solvus.agent.ledger.tables import InboxRow, JournalRow
+from solvus.agent.transitions import apply_event, apply_result, record
+from solvus.drivers.data import load_pattern
+from solvus.drivers.messages import Event, Result
+from solvus.models.pattern import Pattern, PatternError
+
+log = logging.getLogger(__name__)
+
+JournalKey = tuple[str, str]
+"""(device, journal_id)."""
+
+
+class Held:
+    """Which ``seq`` of one journal are held; counts the unbroken run from the base."""
+
+    def __init__(self, base: int) -> None:
+        self.up_to = base - 1
+        self._beyond: set[int] = set()
+
+    def add(self, seq: int) -> None:
+        if seq > self.up_to:
+            self._beyond.add(seq)
+        self._close()
+
+    def skip_to(self, seq: int) -> None:
+        """What is receipted up to ``seq`` need not be waited for."""
+        self.up_to = max(self.up_to, seq)
+        self._beyond = {s for s in self._beyond if s > self.up_to}
+        self._close()
+
+    def _close(self) -> None:
+        while self.up_to + 1 in self._beyond:
+            self.up_to += 1
+            self._beyond.discard(self.up_to)
+
+
+class Inbox:
+    """Takes messages in (:meth:`receive`) and works through them (:meth:`work`)."""
+
+    def __init__(self, ledger: Ledger, campaign: str, data_directory: Path | None) -> None:
+        self._ledger = ledger
+        self._campaign = campaign
+        self._data = data_directory
+        self._held: dict[JournalKey, Held] = {}
+
+    async def load(self) -> None:
+        """Read what earlier runs of the agent hold."""
+        seqs: dict[JournalKey, list[int]] = defaultdict(list)
+        async with self._ledger.session() as session:
+            known = await session.exec(select(InboxRow.device, InboxRow.journal_id, InboxRow.seq))
+            for device, journal_id, seq in known.all():
+                seqs[device, journal_id].append(seq)
+        for row in await self._ledger.rows(JournalRow):
+            held = self._held[row.device, row.journal_id] = Held(row.base_seq)
+            for seq in seqs[row.device, row.journal_id]:
+                held.add(seq)
+
+    def up_to(self, device: str, journal_id: str) -> int | None:
+        """Highest ``seq`` up to which everything is held; ``None`` before the journal is known."""
+        held = self._held.get((device, journal_id))
+        return None if held is None else held.up_to
+
+    async def meet(self, device: str, journal_id: str, receipted: int) -> None:
+        """Hear from a state message that this journal exists and what of it was receipted."""
+        key = (device, journal_id)
+        if key in self._held:
+            self._held[key].skip_to(receipted)
+            return
+        held = Held(receipted + 1)
+        async with self._ledger.step() as step:
+            step.session.add(JournalRow(device=device, journal_id=journal_id, base_seq=receipted + 1))
+            rows = await step.session.exec(
+                select(InboxRow.seq).where(InboxRow.device == device, InboxRow.journal_id == journal_id)
+            )
+            for seq in rows.all():
+                held.add(seq)
+        self._held[key] = held
+
+    async def receive(self, device: str, channel: str, payload: bytes) -> None:
+        """Commit one event or result; returning is what acknowledges it. What is no message is refused and noted."""
+        text = payload.decode("utf-8", errors="replace")
+        try:
+            message = (Event if channel == "event" else Result).model_validate_json(payload)
+        except ValidationError as error:
+            await self._refuse(device, channel, text, error)
+            return
+        key = (device, message.journal_id)
+        async with self._ledger.step() as step:
+            known = await step.session.exec(
+                select(InboxRow.id).where(
+                    InboxRow.device == device,
+                    InboxRow.journal_id == message.journal_id,
+                    InboxRow.seq == message.seq,
+                )
+            )
+            if known.first() is None:
+                step.session.add(
+                    InboxRow(
+                        device=device,
+                        journal_id=message.journal_id,
+                        seq=message.seq,
+                        channel=channel,
+                        message_id=message.message_id,
+                        received_at=timestamp(utc_now()),
+                        body=text,
+                    )
+                )
+        if key in self._held:
+            self._held[key].add(message.seq)
+
+    async def _refuse(self, device: str, channel: str, text: str, error: ValidationError) -> None:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or channel
+        reason = f"{channel} refused: {where}: {first['msg']}"
+        log.warning("%s: %s", device, reason)
+        async with self._ledger.step() as step:
+            await step.append(
+                self._campaign,
+                "message-refused",
+                {
+                    "device": device,
+                    "refused_sha256": sha256_text(text),
+                    "reason": reason[:500],
+                    "head": text[:200],
+                },
+            )
+
+    async def work(self) -> list[Event]:
+        """Apply everything that waits, in order of ``seq``; return the events seen, for who is interested."""
+        rows = await self._ledger.rows(InboxRow, col(InboxRow.handled).is_(False))
+        seen: list[Event] = []
+        for row in sorted(rows, key=lambda r: (r.device, r.journal_id, r.seq)):
+            async with self._ledger.step() as step:
+                if row.channel == "event":
+                    event = Event.model_validate_json(row.body)
+                    await apply_event(step, self._campaign, row.device, event, row.body)
+                    seen.append(event)
+                else:
+                    await self._apply_result(step, row)
+                row.handled = True
+                step.session.add(row)
+        return seen
+
+    async def _apply_result(self, step: Step, row: InboxRow) -> None:
+        result = Result.model_validate_json(row.body)
+        pattern = result.pattern
+        if pattern is None:
+            try:
+                pattern = self._fetch(result)
+            except PatternError as error:
+                await record(
+                    step, self._campaign, "message-refused", row.device, sha256_text(row.body), str(error)
+                )
+                return
+        await apply_result(step, self._campaign, row.device, result, pattern, row.body)
+
+    def _fetch(self, result: Result) -> Pattern:
+        """The pattern that a result refers to, from the laboratory's data folder."""
+        if self._data is None:
+            raise PatternError("reference: the laboratory file names no data_directory to look in")
+        assert result.reference is not None  # noqa: S101 -- a Result has a pattern or a reference
+        return load_pattern(self._data, result.reference)

@@ -1,0 +1,196 @@
+"""One run of the agent: open the ledger, begin or resume a campaign, run its loop, close everything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from platform import machine, python_version
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from solvus.agent import jobs
+from solvus.agent.bench import Bench
+from solvus.agent.campaign import Campaign
+from solvus.agent.campaign_loop import CampaignLoop, EndState
+from solvus.agent.ledger.ledger import Clock, Ledger, utc_now
+from solvus.agent.ledger.tables import CampaignRow
+from solvus.agent.snapshot import Snapshot
+from solvus.agent.workers import Workers
+from solvus.drivers.yaml_file import ConfigurationError
+from solvus.models.pattern import Conditions
+
+TARGET_RMAX = 60.0
+"""angstrom; range over which the target's pattern is calculated: particle size is read from all of it."""
+RECORDED_PACKAGES = ("solvus", "torch", "botorch", "gpytorch", "numpy", "scipy", "ase", "aiomqtt", "pydantic")
+MAY_CHANGE_ON_RESUME = {"budget", "parallel", "timing"}
+"""What a scientist may change in the middle of a campaign without making earlier decisions meaningless."""
+
+_TARGET = TypeAdapter[jobs.ResolvedTarget | jobs.Refusal](jobs.ResolvedTarget | jobs.Refusal)
+
+
+class NothingToResume(ValueError):  # noqa: N818 -- a state of affairs, told in one sentence
+    """``--resume`` where no campaign of that name was interrupted."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    campaign: str
+    state: EndState
+    head: tuple[int, str]
+
+
+def environment() -> dict[str, str]:
+    """Versions that a decision depends on."""
+    found = {"python": python_version(), "machine": machine(), "platform": sys.platform}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+async def begin(ledger: Ledger, campaign: Campaign, bench: Bench) -> str:
+    """Enter a new campaign into the ledger and return its id."""
+    earlier = await ledger.rows(CampaignRow, CampaignRow.name == campaign.name)
+    campaign_id = f"{campaign.name}-{len(earlier) + 1}"
+    async with ledger.step() as step:
+        await step.append(
+            campaign_id,
+            "campaign-started",
+            {
+                "name": campaign.name,
+                "config": campaign.model_dump(mode="json"),
+                "laboratory": bench.laboratory.model_dump(mode="json"),
+                "environment": environment(),
+            },
+        )
+    return campaign_id
+
+
+async def resume(ledger: Ledger, campaign: Campaign) -> str:
+    """Take up the newest campaign of that name that has not come to an end.
+
+    Raises
+    ------
+    NothingToResume, ConfigurationError
+        When there is none, or the file has changed in more than budget, parallel and timing.
+    """
+    rows = await ledger.rows(CampaignRow, CampaignRow.name == campaign.name, order_by=CampaignRow.started_at)
+    open_rows = [row for row in rows if row.state in ("running", "stopped")]
+    if not open_rows:
+        raise NothingToResume(
+            f"resume: no interrupted campaign named {campaign.name!r} in this ledger; leave --resume out"
+        )
+    recorded: dict[str, Any] = json.loads(open_rows[-1].config)
+    given = campaign.model_dump(mode="json")
+    changed = [k for k in given if k not in MAY_CHANGE_ON_RESUME and given[k] != recorded.get(k)]
+    if changed:
+        raise ConfigurationError(
+            [
+                f"resume: {', '.join(changed)} differ from the interrupted campaign; "
+                "put them back, or begin a new campaign without --resume"
+            ]
+        )
+    campaign_id = open_rows[-1].campaign
+    async with ledger.step() as step:
+        await step.append(campaign_id, "campaign-resumed", {"config": given, "environment": environment()})
+    return campaign_id
+
+
+async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> jobs.ResolvedTarget:
+    """The target as goals, by the identification worker.
+
+    Raises
+    ------
+    ConfigurationError
+        When it cannot be aimed at.
+    """
+    calibration = bench.calibration(bench.measurement[0])
+    known = {} if calibration is None else calibration.model_dump(exclude={"standard"})
+    request = jobs.ResolveRequest(
+        target=campaign.target,
+        elements=campaign.identification.elements,
+        r_range=campaign.identification.r_range,
+        conditions=Conditions(**known),
+        rmax=TARGET_RMAX,
+    )
+    answer = _TARGET.validate_json(await workers.run("identify", jobs.resolve, request.model_dump_json()))
+    if isinstance(answer, jobs.Refusal):
+        raise ConfigurationError([answer.refused])
+    return answer
+
+
+class Session:
+    """Runs one campaign; :meth:`stop` may be called at any time, also from a signal handler of the loop."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        bench: Bench,
+        ledger_url: str,
+        *,
+        take_up: bool = False,
+        clock: Clock = utc_now,
+        watch: Callable[[Snapshot], None] = lambda _: None,
+    ) -> None:
+        self.campaign = campaign
+        self.bench = bench
+        self.target: jobs.ResolvedTarget | None = None
+        self._ledger_url = ledger_url
+        self._take_up = take_up
+        self._clock = clock
+        self._watch = watch
+        self._loop: CampaignLoop | None = None
+        self._stopping = False
+
+    def stop(self) -> None:
+        self._stopping = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    async def run(self) -> Outcome:
+        """Run the campaign to its end.
+
+        Raises
+        ------
+        LedgerError, ConfigurationError, NothingToResume, BrokerUnreachable, DevicesMissing, LimitError
+            When it cannot begin; one sentence each, and nothing half-written.
+        """
+        workers = Workers()
+        try:
+            # The target first: a campaign that has nothing to aim at leaves no trace in the ledger.
+            self.target = await resolve_target(self.campaign, self.bench, workers)
+            ledger = await Ledger.open(self._ledger_url, clock=self._clock)
+            try:
+                return await self._run(ledger, workers, self.target)
+            finally:
+                await ledger.close()
+        finally:
+            workers.close()
+
+    async def _run(self, ledger: Ledger, workers: Workers, target: jobs.ResolvedTarget) -> Outcome:
+        if self._take_up:
+            campaign_id = await resume(ledger, self.campaign)
+        else:
+            campaign_id = await begin(ledger, self.campaign, self.bench)
+        self._loop = CampaignLoop(
+            campaign_id=campaign_id,
+            campaign=self.campaign,
+            bench=self.bench,
+            target=target,
+            ledger=ledger,
+            workers=workers,
+            clock=self._clock,
+            watch=self._watch,
+        )
+        if self._stopping:
+            self._loop.stop()
+        state = await self._loop.run()
+        return Outcome(campaign_id, state, ledger.head)

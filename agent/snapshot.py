@@ -1,0 +1,97 @@
+"""Views of the ledger's rows: for the decision, for the planner, and for a person who watches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from solvus import __version__
+from solvus.agent.decide import Experiment
+from solvus.agent.ledger.canonical import sha256_text
+from solvus.agent.ledger.tables import ExperimentRow
+from solvus.agent.planner.observations import Observation, Outcome, Proposal
+from solvus.agent.scoring import Score
+from solvus.agent.states import ExperimentState
+from solvus.drivers.messages import AgentState
+from solvus.models.identification import Descriptor, Identification
+
+E = ExperimentState
+
+
+@dataclass
+class Snapshot:
+    """What a person wants to see while a campaign runs; brought up to date at every turn of the loop."""
+
+    campaign: str
+    title: str
+    budget: int
+    state: AgentState = "starting"
+    waits_for: str = ""
+    experiments: list[Experiment] = field(default_factory=list)
+    identifications: dict[int, Identification] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+
+
+def as_experiment(row: ExperimentRow) -> Experiment:
+    return Experiment(
+        number=row.number,
+        state=E(row.state),
+        recipe=json.loads(row.recipe),
+        replicate_of=row.replicate_of,
+        replicate=row.replicate,
+        cause=row.cause,
+        score=None if row.score is None else Score.model_validate_json(row.score),
+    )
+
+
+def as_observation(row: ExperimentRow) -> Observation | None:
+    """What the planner learns from an experiment; ``None`` while it has not ended.
+
+    An unknown outcome counts as failed equipment: it says nothing of the recipe.
+    """
+    state = E(row.state)
+    descriptors: dict[str, Descriptor] = {}
+    if state is E.SCORED and row.identification is not None and row.score is not None:
+        trusted = Score.model_validate_json(row.score).trusted
+        outcome: Outcome = "ok" if trusted else "untrusted"
+        if trusted:
+            descriptors = Identification.model_validate_json(row.identification).descriptors
+    elif state is E.FAILED and row.cause == "chemistry":
+        outcome = "failed_chemistry"
+    elif state in (E.FAILED, E.UNKNOWN):
+        outcome = "failed_equipment"
+    else:
+        return None
+    return Observation(
+        experiment=row.number,
+        replicate=row.replicate,
+        recipe=json.loads(row.recipe),
+        outcome=outcome,
+        descriptors=descriptors,
+    )
+
+
+def replicate_proposal(rows: Sequence[ExperimentRow], first: Experiment) -> Proposal:
+    """The proposal to make the recipe of a hit again."""
+    row = next(r for r in rows if r.number == first.number)
+    return Proposal(
+        recipe=first.recipe,
+        source="replicate",
+        probability_feasible=1.0,
+        seed=0,
+        data_sha256=sha256_text(row.identification or ""),
+        versions={"solvus": __version__},
+        explanation=f"experiment {first.number} hit the target; made again to confirm it",
+    )
+
+
+def summarise(score: Score) -> str:
+    """A score in a few words."""
+    if not score.trusted or score.distance_mean is None or score.probability_within is None:
+        return "not trusted: it does not steer"
+    verdict = "hit" if score.hit else "miss"
+    return (
+        f"{verdict}, {score.distance_mean:.2f} tolerances from the target, "
+        f"{100 * score.probability_within:.0f} % probable to be within"
+    )

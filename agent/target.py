@@ -1,0 +1,96 @@
+"""From what the scientist wrote to goals that can be scored.
+
+Every kind of target goes the same way: it becomes a pattern as this laboratory would measure it, the pattern is
+identified like any other, and the descriptors of that identification are the goals. So the target is seen with the
+same eyes as the samples, and a target that nothing in the library explains is refused.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solvus.agent.campaign import Tolerance
+from solvus.agent.jobs import ResolvedTarget, ResolveRequest
+from solvus.agent.scoring import Goal, TargetDescriptors, most_probable_family
+from solvus.models.identification import Identification
+from solvus.models.identify import identify, pattern_of
+from solvus.models.pattern import Pattern
+from solvus.models.pattern_files import read_gr
+from solvus.models.structures.library import Library, LibraryError
+from solvus.models.structures.structure_files import StructureFileError, read_cluster
+
+R_STEP = 0.02
+"""angstrom; well below the Nyquist step pi / Qmax of any instrument."""
+
+
+class TargetError(ValueError):
+    """A target that cannot be aimed at; one sentence names the field and the fix."""
+
+
+def _pattern_of_target(request: ResolveRequest) -> tuple[str, tuple[str, ...], Pattern]:
+    """Title, elements and pattern of the target."""
+    target = request.target
+    r = np.arange(0.0, request.rmax + 0.5 * R_STEP, R_STEP)
+    if target.structure is not None:
+        try:
+            named = Library.load().resolve(target.structure)
+        except LibraryError as error:
+            raise TargetError(f"target.structure: {error}") from error
+        pattern = pattern_of(target.structure, request.conditions, r)
+        return target.structure, (named.element,), pattern
+    if target.file is not None:
+        try:
+            atoms = read_cluster(target.file)
+        except StructureFileError as error:
+            raise TargetError(f"target.file: {error}") from error
+        return target.file.name, tuple(sorted(set(atoms.symbols))), pattern_of(atoms, request.conditions, r)
+    assert target.pattern is not None  # noqa: S101 -- a Target has exactly one of the three
+    measured = read_gr(target.pattern)
+    return target.pattern.name, request.elements, measured
+
+
+def goals_of(identification: Identification, tolerance: Tolerance) -> TargetDescriptors:
+    """Goals at the descriptors of an identification."""
+    family = most_probable_family(identification)
+    d = identification.descriptors
+    goals = {
+        f"fraction:{family}": Goal(value=1.0, tolerance=tolerance.impurity, at_least=True),
+        "diameter": Goal(
+            value=d["diameter"].mean,
+            tolerance=tolerance.diameter * d["diameter"].mean,
+            at_least=d["diameter"].lower_bound,
+        ),
+        "bond_length": Goal(
+            value=d["bond_length"].mean, tolerance=tolerance.bond_length * d["bond_length"].mean
+        ),
+    }
+    return TargetDescriptors(goals=goals, family=family)
+
+
+def resolve_target(request: ResolveRequest) -> ResolvedTarget:
+    """Resolve a target.
+
+    Raises
+    ------
+    TargetError
+        For a target that cannot be read, or that nothing in the library explains.
+    """
+    title, elements, pattern = _pattern_of_target(request)
+    seen = identify(
+        pattern,
+        elements=request.elements or elements or None,
+        r_range=request.r_range,
+        qdamp=request.conditions.qdamp,
+        qbroad=request.conditions.qbroad,
+    )
+    if seen.verdict != "identified":
+        raise TargetError(
+            f"target: {title} is outside the library ({'; '.join(seen.reasons) or seen.verdict}); "
+            "choose a metal cluster that the library holds"
+        )
+    return ResolvedTarget(
+        title=title,
+        elements=request.elements or elements or seen.candidates[0].elements,
+        descriptors=goals_of(seen, request.target.tolerance),
+        pattern=pattern,
+    )

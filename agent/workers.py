@@ -1,0 +1,94 @@
+"""Worker processes for slow work, so that the loop never blocks.
+
+Spawned, one torch thread each; a worker ends when its parent does, and a broken pool is rebuilt. Workers take and
+give JSON text and never open the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from typing import Literal
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["identify", "plan"]
+ATTEMPTS = 3
+"""How often a job may lose its worker (killed for memory, say) before the failure is the job's own."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerLost(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
+    """A job lost its worker process several times over."""
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)  # nothing of ours outlives the agent, and there is nothing to tidy up
+
+
+def _start_worker() -> None:
+    """First thing in every worker. Ctrl-C belongs to the agent, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(1)
+
+
+class Workers:
+    """One process for identification and one for planning, so that each keeps its own caches warm."""
+
+    def __init__(self) -> None:
+        for name in THREAD_VARIABLES:
+            os.environ[name] = "1"  # inherited by the spawned workers, where it must precede import torch
+        self._pools: dict[Kind, ProcessPoolExecutor] = {}
+
+    def _pool(self, kind: Kind) -> ProcessPoolExecutor:
+        if kind not in self._pools:
+            self._pools[kind] = ProcessPoolExecutor(
+                1, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
+            )
+        return self._pools[kind]
+
+    async def run(self, kind: Kind, job: Callable[[str], str], request: str) -> str:
+        """Run ``job(request)`` in the worker for ``kind``; a lost worker is replaced and the job repeated.
+
+        Raises
+        ------
+        WorkerLost
+            When the worker died ``ATTEMPTS`` times on this job.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            pool = self._pool(kind)
+            try:
+                return await asyncio.get_running_loop().run_in_executor(pool, job, request)
+            except BrokenProcessPool:
+                log.warning(
+                    "the %s worker died (attempt %d of %d); starting another", kind, attempt, ATTEMPTS
+                )
+                if self._pools.get(kind) is pool:  # another job may have replaced it already
+                    del self._pools[kind]
+                pool.shutdown(wait=False)
+        raise WorkerLost(
+            f"the {kind} worker died {ATTEMPTS} times on one job; see the log for what killed it"
+        )
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                if process.name.startswith("Spawn"):
+                    process.terminate()
+        self._pools.clear()
