@@ -1,0 +1,216 @@
+"""LAB.yaml: which broker and which devices make up a laboratory. Pure data; see :func:`load_laboratory`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+from solvus.drivers.broker_address import BrokerAddress, TlsFiles
+from solvus.drivers.messages import Name, ParameterSpec
+from solvus.drivers.topics import AGENT
+from solvus.drivers.yaml_file import load_yaml
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Broker(_Data):
+    """The MQTT broker.
+
+    Attributes ---------- kind : ``embedded`` and ``mosquitto`` are started with the agent, on this machine
+    only; ``external`` runs already. host, port : of an external broker, or the port on which to start one
+    (``None``: any free one). username, password_variable : login, with the name of the environment variable
+    that holds the password. tls : files for an encrypted connection.
+    """
+
+    kind: Literal["embedded", "mosquitto", "external"] = "embedded"
+    host: Annotated[str, StringConstraints(min_length=1, max_length=253)] | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+    username: str | None = None
+    password_variable: str | None = None
+    tls: TlsFiles | None = None
+
+    @model_validator(mode="after")
+    def _fields_fit_the_kind(self) -> Self:
+        if self.kind == "external":
+            if self.host is None:
+                raise ValueError("host: an external broker needs its host name")
+        elif any(v is not None for v in (self.host, self.username, self.password_variable, self.tls)):
+            raise ValueError(
+                f"kind: {self.kind} listens on this machine only; host, login and tls belong to external"
+            )
+        if self.password_variable is not None and self.username is None:
+            raise ValueError("username: is needed where there is a password_variable")
+        return self
+
+    def address(self, environment: Mapping[str, str]) -> BrokerAddress:
+        """Where an external broker is, with the password from the environment.
+
+        Raises
+        ------
+        ValueError
+            When the broker is not external or the variable is not set.
+        """
+        if self.host is None:
+            raise ValueError(f"broker: kind {self.kind} has no address before it is started")
+        password = None
+        if self.password_variable is not None:
+            if self.password_variable not in environment:
+                raise ValueError(
+                    f"broker: set the environment variable {self.password_variable} to the password"
+                )
+            password = environment[self.password_variable]
+        given: dict[str, Any] = {
+            "host": self.host,
+            "username": self.username,
+            "password": password,
+            "tls": self.tls,
+        }
+        return BrokerAddress(**given | ({} if self.port is None else {"port": self.port}))
+
+
+class Calibration(_Data):
+    """What measuring a standard taught of an instrument: 1/angstrom, wavelength in angstrom.
+
+    ``standard`` says which one, and when: ``Ni powder, 2026-03-02``.
+    """
+
+    standard: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    qmin: float = Field(ge=0.0, lt=50.0)
+    qmax: float = Field(gt=0.0, le=100.0)
+    qdamp: float = Field(default=0.0, ge=0.0, lt=1.0)
+    qbroad: float = Field(default=0.0, ge=0.0, lt=1.0)
+    wavelength: float = Field(gt=0.0, lt=20.0)
+
+    @model_validator(mode="after")
+    def _range_is_a_range(self) -> Self:
+        if self.qmin >= self.qmax:
+            raise ValueError(f"qmin: {self.qmin:g} must be below qmax, {self.qmax:g}, both in 1/angstrom")
+        return self
+
+
+class Limit(_Data):
+    """A narrower range for one parameter of a device than the device itself allows.
+
+    ``unit`` may be given; it is then compared with the device's.
+    """
+
+    lower: float | None = None
+    upper: float | None = None
+    unit: str | None = None
+    choices: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_a_limit(self) -> Self:
+        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
+            raise ValueError(f"lower: {self.lower:g} must be below upper, {self.upper:g}")
+        if bool(self.choices) == (self.lower is not None or self.upper is not None):
+            raise ValueError("choices: give either choices or lower and upper")
+        return self
+
+    def narrow(self, spec: ParameterSpec) -> ParameterSpec:
+        """The parameter within both limits.
+
+        Raises
+        ------
+        ValueError
+            When the unit or kind differs, or nothing is left.
+        """
+        if self.unit is not None and self.unit != spec.unit:
+            raise ValueError(
+                f"{spec.name}: the device counts in {spec.unit or 'no unit'}, not in {self.unit}"
+            )
+        if (spec.kind == "categorical") != bool(self.choices):
+            raise ValueError(
+                f"{spec.name}: is {spec.kind}; give {'choices' if spec.choices else 'lower and upper'}"
+            )
+        if self.choices:
+            if unknown := [choice for choice in self.choices if choice not in spec.choices]:
+                raise ValueError(f"{spec.name}: {unknown[0]!r} is not one of {', '.join(spec.choices)}")
+            return spec.model_copy(update={"choices": self.choices})
+        low = max(v for v in (self.lower, spec.lower) if v is not None)
+        high = min(v for v in (self.upper, spec.upper) if v is not None)
+        if not low < high:
+            raise ValueError(f"{spec.name}: nothing is left between {low:g} and {high:g}; widen the limit")
+        return spec.model_copy(update={"lower": low, "upper": high})
+
+
+class LaboratoryDevice(_Data):
+    """One device.
+
+    Attributes
+    ----------
+    id : its topic level; unique in the laboratory.
+    driver : registered name of its driver (``solvus drivers`` lists them).
+    action : what the agent orders from it.
+    settings : for the driver, as its documentation says.
+    calibration, limits : handed to the driver as settings of these names.
+    launch : false for a device whose driver is started elsewhere, beside its instrument.
+    """
+
+    id: Name
+    driver: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    action: Name
+    settings: dict[str, JsonValue] = {}
+    calibration: Calibration | None = None
+    limits: dict[str, Limit] = {}
+    launch: bool = True
+
+    @model_validator(mode="after")
+    def _id_is_free(self) -> Self:
+        if self.id == AGENT:
+            raise ValueError("id: 'agent' is reserved; choose another")
+        return self
+
+    def driver_settings(self) -> dict[str, JsonValue]:
+        """Everything the driver is given, JSON-able."""
+        given = dict(self.settings)
+        if self.calibration is not None:
+            given["calibration"] = self.calibration.model_dump(mode="json")
+        if self.limits:
+            given["limits"] = {k: limit.model_dump(mode="json") for k, limit in self.limits.items()}
+        return given
+
+
+class Laboratory(_Data):
+    """A laboratory.
+
+    Attributes ---------- name : the topic level of the laboratory. data_directory : for ledger, journals
+    and large patterns; relative to the folder in which the agent is started.
+    """
+
+    name: Name
+    broker: Broker = Broker()
+    data_directory: Path = Path("solvus-data")
+    devices: tuple[LaboratoryDevice, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        ids = [device.id for device in self.devices]
+        if twice := next((i for i in ids if ids.count(i) > 1), None):
+            raise ValueError(f"devices: two are called {twice!r}; ids must differ")
+        return self
+
+    def device_for(self, action: str) -> LaboratoryDevice:
+        """The first device that takes ``action``.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        for device in self.devices:
+            if device.action == action:
+                return device
+        known = ", ".join(sorted({device.action for device in self.devices}))
+        raise ValueError(f"action: no device of laboratory {self.name} takes {action!r}; they take {known}")
+
+
+def load_laboratory(path: Path) -> Laboratory:
+    """Read a LAB.yaml. Raises :class:`solvus.drivers.yaml_file.ConfigurationError` with the line of each
+    mistake."""
+    return load_yaml(path, Laboratory)
