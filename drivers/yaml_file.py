@@ -124,7 +124,7 @@ def _repeated_keys(mapping: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
 def _problems(path: Path, root: yaml.Node, model: type[BaseModel], error: ValidationError) -> list[str]:
     """One sentence per place; where a value fits none of several forms, what each form wants is joined."""
     sentences: dict[tuple[int, str], list[str]] = {}
-    for details in error.errors(include_url=False):
+    for details in _without_other_members(root, error.errors(include_url=False)):
         place = _place(root, details["loc"])
         shown = place.path
         if details["type"] == "missing":
@@ -138,6 +138,16 @@ def _problems(path: Path, root: yaml.Node, model: type[BaseModel], error: Valida
         f"{path.name} line {line}: " + (f"{name}: " if name else "") + ", or ".join(wanted)
         for (line, name), wanted in sorted(sentences.items())
     ]
+
+
+def _without_other_members(root: yaml.Node, errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out what union members say whose tag (a literal, such as ``kind``) is not the one given, where a
+    member with the right tag also objects."""
+    members = {e["loc"][:-1] for e in errors if e["type"] == "literal_error"}
+    other = {m for m in members if m and len(_place(root, m).path) < len(_place(root, m[:-1]).path) + 1}
+    objecting = {e["loc"][: len(m)] for m in other for e in errors if e["loc"][: len(m) - 1] == m[:-1]}
+    outdone = {m for m in other if any(o[:-1] == m[:-1] and o not in other for o in objecting)}
+    return [e for e in errors if not any(e["loc"][: len(m)] == m for m in outdone)]
 
 
 def _place(root: yaml.Node, location: Location) -> Place:

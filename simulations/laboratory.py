@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Self
 
 from solvus.drivers.broker_address import BrokerAddress
 from solvus.drivers.laboratory import Laboratory, LaboratoryDevice
+from solvus.drivers.serve import PASSWORD
 
+DATA = "data"
+"""Folder in the working folder for patterns too large for a message."""
 STOP_LIMIT = 20.0
 """Seconds a device has to end when asked: more than it gives its own order (15 s)."""
 
@@ -85,27 +89,42 @@ class DeviceProcesses:
         self._processes.clear()
 
     async def _start(self, device: LaboratoryDevice) -> asyncio.subprocess.Process:
-        command = [sys.executable, "-m", "solvus.drivers.serve"]
-        command += ["--lab", self._laboratory.name, "--device", device.id, "--driver", device.driver]
-        command += ["--settings", json.dumps(device.driver_settings())]
-        command += ["--broker-host", self._address.host, "--broker-port", str(self._address.port)]
-        command += [
-            "--journal",
-            str(self._workdir / f"{device.id}.journal"),
-            "--data",
-            str(self._workdir / "data"),
-        ]
-        command += ["--with-parent"]
+        environment = dict(os.environ)
+        if self._address.password is not None:
+            environment[PASSWORD] = self._address.password.get_secret_value()
         with self.log_file(device.id).open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *command,
+                *self._command(device),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=self._workdir,
+                env=environment,
                 # Ctrl-C is for the agent, which then stops the devices in order.
                 start_new_session=True,
             )
+
+    def _command(self, device: LaboratoryDevice) -> list[str]:
+        options: dict[str, str | Path | None] = {
+            "lab": self._laboratory.name,
+            "device": device.id,
+            "driver": device.driver,
+            "settings": json.dumps(device.driver_settings()),
+            "broker-host": self._address.host,
+            "broker-port": str(self._address.port),
+            "username": self._address.username,
+            "journal": self._workdir / f"{device.id}.journal",
+            "data": self._workdir / DATA,
+        }
+        if (tls := self._address.tls) is not None:
+            files = {"tls-ca": tls.ca, "tls-certificate": tls.certificate, "tls-key": tls.key}
+            options |= {name: file.resolve() for name, file in files.items() if file is not None}
+        command = [sys.executable, "-m", "solvus.drivers.serve", "--with-parent"]
+        if self._laboratory.broker.kind != "embedded":
+            command.append("--persistent-session")
+        for name, value in options.items():
+            command += [] if value is None else [f"--{name}", str(value)]
+        return command
 
     def _obituary(self, device: str, code: int) -> str:
         lines = self.log_file(device).read_text(encoding="utf-8", errors="replace").split("\n")

@@ -9,17 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solvus.simulations.gold import (
-    TARGET,
-    GoldWorld,
-    hit_volume,
-    hits,
-    is_hit,
-    size_weights,
-    sobol_recipes,
-)
+from solvus.simulations.gold import TARGET, GoldWorld, is_hit, size_weights
 from solvus.simulations.gold_chemistry import AGENTS, LEAST_CONVERSION, laboratory_of, outcome
 from solvus.simulations.gold_particles import DIAMETERS, FAMILIES
+from solvus.simulations.gold_target import hit_volume, hits, sobol_recipes
 from solvus.simulations.world import Instrument, NoProduct, World, WorldError, find_world
 
 WORLD = GoldWorld()
