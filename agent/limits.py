@@ -1,4 +1,4 @@
-"""The agent's own check of limits, between the planner's and the driver's: three gates, and the last is the boundary."""
+"""The agent's own check of limits, between the planner's and the driver's: three gates, the last is the boundary."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from solvus import __version__
 from solvus.agent.decide import Experiment
@@ -31,6 +31,10 @@ class Snapshot:
     experiments: list[Experiment] = field(default_factory=list)
     identifications: dict[int, Identification] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> Snapshot:
+        """As it is now, to compare with later."""
+        return replace(self, identifications=dict(self.identifications))
 
 
 def as_experiment(row: ExperimentRow) -> Experiment:

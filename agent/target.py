@@ -8,6 +8,7 @@ same eyes as the samples, and a target that nothing in the library explains is r
 from __future__ import annotations
 
 import numpy as np
+from solvus.models.structures.structure_files import StructureFileError, read_cluster
 
 from solvus.agent.campaign import Tolerance
 from solvus.agent.jobs import ResolvedTarget, ResolveRequest
@@ -17,7 +18,6 @@ from solvus.models.identify import identify, pattern_of
 from solvus.models.pattern import Pattern
 from solvus.models.pattern_files import read_gr
 from solvus.models.structures.library import Library, LibraryError
-from solvus.models.structures.structure_files import StructureFileError, read_cluster
 
 R_STEP = 0.02
 """angstrom; well below the Nyquist step pi / Qmax of any instrument."""

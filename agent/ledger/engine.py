@@ -82,6 +82,10 @@ def migrate(connection: Connection) -> None:
 
 
 async def is_migrated(engine: AsyncEngine) -> bool:
+    """Whether there is a ledger; looking does not make a SQLite file."""
+    url = engine.url
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return False
     async with engine.connect() as connection:
         return await connection.run_sync(lambda c: inspect(c).has_table("ledger_event"))
 

@@ -193,11 +193,5 @@ class Ledger:
             statement = statement.where(condition)
         if order_by is not None:
             statement = statement.order_by(order_by)
-        async with self._turn if self._writer_lock is not None else _no_turn():
-            async with self.session() as session:
-                return (await session.exec(statement)).all()
-
-
-@asynccontextmanager
-async def _no_turn() -> AsyncIterator[None]:
-    yield
+        async with self._turn, self.session() as session:
+            return (await session.exec(statement)).all()

@@ -1,5 +1,5 @@
-"""The tables. ``ledger_event`` is the ledger; ``inbox`` and ``pattern`` hold what came from outside; the other three are
-projections of the ledger, which ``audit verify`` rebuilds and compares.
+"""The tables. ``ledger_event`` is the ledger; ``inbox``, ``journal`` and ``pattern`` hold what came from outside; the
+other three are projections of the ledger, which ``audit verify`` rebuilds and compares.
 
 JSON is kept as canonical text. Table models do not validate (a property of SQLModel), so everything that enters them
 has been through a pydantic message or domain model first.

@@ -1,6 +1,6 @@
 """``python -m solvus`` runs the command line."""
 
-from solvus.agent.commandline import main
+from solvus.agent.commandline.app import main
 
 if __name__ == "__main__":
     main()

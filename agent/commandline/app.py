@@ -1,0 +1,50 @@
+"""The command line: every verb in one place, each importing its heavy parts only when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from solvus.agent.commandline.audit import audit_app
+from solvus.agent.commandline.identify import identify
+from solvus.agent.commandline.status import status
+
+from solvus import __version__
+from solvus.agent.commandline.bench import bench_app
+from solvus.agent.commandline.drivers import drivers_app
+from solvus.agent.commandline.run import broker, demo, lab, run
+
+app = typer.Typer(
+    name="solvus",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_show_locals=False,
+    help="From a measured scattering pattern to the next synthesis. `solvus demo` shows it all.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"solvus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def solvus(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """From a measured scattering pattern to the next synthesis."""
+
+
+for verb in (demo, run, broker, lab, identify, status):
+    app.command()(verb)
+app.add_typer(audit_app, name="audit")
+app.add_typer(drivers_app, name="drivers")
+app.add_typer(bench_app, name="bench")
+
+
+def main() -> None:
+    """Entry point of ``solvus``."""
+    app()

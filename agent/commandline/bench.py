@@ -1,0 +1,85 @@
+"""``solvus bench``: figures that anybody can make again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from solvus.agent.commandline.console import err, fail, out, print_json
+
+bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: the figures we quote, made again.")
+
+
+@bench_app.callback()
+def bench() -> None:
+    """Benchmarks: the figures we quote, made again."""
+
+
+@bench_app.command("campaign")
+def campaign(
+    world: Annotated[str, typer.Option(help="Simulated chemistry.")] = "gold",
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Simulated laboratories.")] = 10,
+    at_once: Annotated[int, typer.Option(min=1, max=64, help="Campaigns side by side.")] = 2,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep ledgers and reports in this new folder.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Whole campaigns over MQTT: the planner against Sobol on the same simulated laboratories.
+
+    Example: solvus bench campaign --world gold --seeds 10 --json
+    """
+    import asyncio
+    import tempfile
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from solvus.agent.commandline.campaign_run import read_configuration
+    from solvus.drivers.yaml_file import ConfigurationError
+    from solvus.simulations.benchmarks.campaign import METHODS, Run, bench_campaigns
+
+    campaigns = {"gold": "gold-decahedron"}
+    if world not in campaigns:
+        fail(f"--world: {world!r} has no benchmark campaign; there is {', '.join(campaigns)}", as_json)
+    if keep is not None and keep.exists():
+        fail(f"--keep: {keep} exists already; name a new folder", as_json)
+    try:
+        read, laboratory, _ = read_configuration(campaigns[world], world, None)
+    except ConfigurationError as error:
+        fail(str(error), as_json)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with tempfile.TemporaryDirectory() as scratch, Progress(*columns, console=err) as progress:
+        task = progress.add_task("campaigns", total=len(METHODS) * seeds + 1)
+
+        def done(run: Run) -> None:
+            verdict = f"found in {run.experiments}" if run.found else f"not found in {run.experiments}"
+            progress.console.print(
+                f"{run.method}, seed {run.seed}: {verdict} ({run.seconds:.0f} s)", highlight=False
+            )
+            progress.advance(task)
+
+        folder = keep or Path(scratch) / "bench"
+        try:
+            report = asyncio.run(
+                bench_campaigns(read, laboratory, seeds=seeds, folder=folder, at_once=at_once, done=done)
+            )
+        except* RuntimeError as group:
+            fail("; ".join(str(e) for e in group.exceptions), as_json)
+    document = report.document()
+    if as_json:
+        print_json(document)
+        return
+    for name, figures in document["methods"].items():
+        median = "-" if figures["median"] is None else f"{figures['median']:g}"
+        out.print(
+            f"{name:10} found {figures['found']} of {figures['seeds']}, median {median} experiments, "
+            f"true hits {figures['true_hits']}",
+            highlight=False,
+        )
+    decision = document["decision_seconds_median"]
+    out.print(
+        f"pattern to next order: median {decision:.2f} s" if decision else "no decisions", highlight=False
+    )
+    out.print(f"same seed, same recipes: {'yes' if document['same_recipes'] else 'NO'}", highlight=False)

@@ -1,0 +1,157 @@
+"""The body of ``solvus run`` and ``solvus demo``: read the files, run, show, report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.live import Live
+from solvus.agent.live_view import lines, render
+from solvus.agent.report import write_report
+
+from solvus.agent.campaign import Campaign
+from solvus.agent.campaign_loop import DevicesMissing
+from solvus.agent.commandline.console import err, fail, out, print_json
+from solvus.agent.commandline.paths import configuration, default_ledger
+from solvus.agent.commandline.running import DeviceDied, run_campaign
+from solvus.agent.ledger.engine import LedgerError
+from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.limits import LimitError
+from solvus.agent.session import NothingToResume, Outcome, Session
+from solvus.agent.snapshot import Snapshot
+from solvus.drivers.broker import BrokerStartError
+from solvus.drivers.connection import BrokerUnreachable
+from solvus.drivers.laboratory import Laboratory, load_laboratory
+from solvus.drivers.yaml_file import ConfigurationError, load_yaml
+
+EXIT_OF = {"found": 0, "exhausted": 3, "stopped": 130}
+"""0: found and confirmed; 3: ended without; 130: interrupted, as shells say it."""
+
+EXPECTED = (
+    ConfigurationError,
+    LedgerError,
+    NothingToResume,
+    BrokerStartError,
+    BrokerUnreachable,
+    DevicesMissing,
+    DeviceDied,
+    LimitError,
+)
+"""What a user can put right; each says how in one sentence."""
+
+
+def read_configuration(campaign: str, lab: str | None, seed: int | None) -> tuple[Campaign, Laboratory, str]:
+    """Campaign (with the seed put in), laboratory, and the shipped name or path of the laboratory."""
+    path = configuration(campaign, "campaigns")
+    read = load_yaml(path, Campaign)
+    base = path.resolve().parent
+    target = read.target
+    # A file named in a campaign is meant relative to the campaign's own folder.
+    moved = {k: base / v for k, v in (("file", target.file), ("pattern", target.pattern)) if v is not None}
+    read = read.model_copy(update={"target": target.model_copy(update=moved)})
+    if seed is not None:
+        read = read.model_copy(update={"seed": seed})
+    named = lab or read.laboratory
+    beside = base / named
+    return read, load_laboratory(beside if beside.is_file() else configuration(named, "laboratories")), named
+
+
+def with_world_seed(laboratory: Laboratory, seed: int) -> Laboratory:
+    """The laboratory with another seed for its simulated world: another laboratory of the same kind."""
+    devices = tuple(
+        d.model_copy(update={"settings": d.settings | {"seed": seed}}) if "seed" in d.settings else d
+        for d in laboratory.devices
+    )
+    return laboratory.model_copy(update={"devices": devices})
+
+
+@contextmanager
+def _watching(as_json: bool) -> Iterator[Callable[[Snapshot], None]]:
+    """A live table on a terminal, a line per finished experiment elsewhere, nothing with --json."""
+    if as_json:
+        yield lambda _: None
+    elif out.is_terminal:
+        with Live(console=out, auto_refresh=False, transient=False) as live:
+            yield lambda snapshot: live.update(render(snapshot), refresh=True)
+    else:
+        told: list[Snapshot | None] = [None]
+
+        def tell(snapshot: Snapshot) -> None:
+            for line in lines(told[0], snapshot):
+                out.print(line, markup=False, highlight=False, soft_wrap=True)
+            told[0] = snapshot.copy()
+
+        yield tell
+
+
+def run_and_report(
+    campaign: str,
+    *,
+    lab: str | None,
+    seed: int | None,
+    resume: bool,
+    ledger: str | None,
+    as_json: bool,
+    demo: bool = False,
+) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    url = ledger or default_ledger()
+    try:
+        read, laboratory, _ = read_configuration(campaign, lab, seed)
+        if demo and seed is not None:
+            laboratory = with_world_seed(laboratory, seed)
+        finished: list[Session] = []
+        if not as_json:
+            err.print(f"Starting {laboratory.name} and the agent ...", highlight=False)
+        with _watching(as_json) as watch:
+            outcome = asyncio.run(
+                run_campaign(
+                    read, laboratory, url, resume=resume, watch=watch, finish=lambda s, _: finished.append(s)
+                )
+            )
+        folder = laboratory.data_directory / "reports" / outcome.campaign
+        report = asyncio.run(_report(url, outcome, finished[0], folder))
+    except EXPECTED as error:
+        fail(str(error), as_json)
+    _tell(outcome, url, report, as_json)
+    raise typer.Exit(EXIT_OF[outcome.state])
+
+
+async def _report(url: str, outcome: Outcome, session: Session, folder: Path) -> Path:
+    assert session.target is not None  # noqa: S101 -- resolved before the campaign began
+    ledger = await Ledger.open(url, write=False)
+    try:
+        return await write_report(ledger, outcome.campaign, session.target, folder)
+    finally:
+        await ledger.close()
+
+
+def _tell(outcome: Outcome, url: str, report: Path, as_json: bool) -> None:
+    if as_json:
+        document: dict[str, Any] = {
+            "campaign": outcome.campaign,
+            "state": outcome.state,
+            "report": str(report),
+            "ledger": url,
+            "events": outcome.head[0],
+            "head": outcome.head[1],
+        }
+        print_json(document)
+        return
+    words = {
+        "found": "[green]The target was found and confirmed.[/green]",
+        "exhausted": "[yellow]The budget is spent and the target was not found.[/yellow]",
+        "stopped": "[yellow]Stopped.[/yellow] `solvus run ... --resume` goes on from here.",
+    }
+    out.print(words[outcome.state])
+    for name, value in (
+        ("Report", str(report)),
+        ("Ledger", f"{url} ({outcome.head[0]} events)"),
+        ("Head", outcome.head[1]),
+    ):
+        out.print(f"{name + ':':8} {value}", highlight=False, soft_wrap=True)

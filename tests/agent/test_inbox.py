@@ -1,0 +1,180 @@
+"""The inbox and what messages do to the states, on both databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solvus.agent.inbox import Held, Inbox
+from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.ledger.tables import CommandRow, ExperimentRow, InboxRow, PatternRow
+from solvus.agent.ledger.verify import verify
+from solvus.drivers.messages import Event, Result
+from solvus.models.pattern import Pattern
+
+PATTERN = Pattern(x=np.arange(30) * 0.1, y=np.sin(np.arange(30)))
+
+
+def event(seq: int, kind: str, command_id: str = "make", **more: Any) -> bytes:
+    made = Event(boot_id="b", journal_id="j", seq=seq, command_id=command_id, kind=kind, **more)  # type: ignore[arg-type]
+    return made.model_dump_json(by_alias=True).encode()
+
+
+def result(seq: int, *, sample_id: str = "sample", command_id: str = "measure") -> bytes:
+    made = Result(
+        boot_id="b", journal_id="j", seq=seq, command_id=command_id, sample_id=sample_id, pattern=PATTERN
+    )
+    return made.model_dump_json(by_alias=True).encode()
+
+
+@pytest.fixture
+async def inbox(ledger: Ledger) -> Inbox:
+    """One experiment whose synthesis is published, and a measurement of another that is."""
+    async with ledger.step() as step:
+        await step.append("c", "campaign-started", {"name": "c", "config": {}})
+        for number, (command, purpose, states) in enumerate(
+            [
+                ("make", "make", ("approved", "synthesising")),
+                ("measure", "measure", ("approved", "synthesising", "synthesised", "measuring")),
+            ],
+            start=1,
+        ):
+            await step.append(
+                "c",
+                "experiment-proposed",
+                {
+                    "number": number,
+                    "sample_id": "sample",
+                    "recipe": {},
+                    "replicate_of": None,
+                    "replicate": 0,
+                    "proposal": {"explanation": ""},
+                },
+            )
+            for to in states:
+                await step.append("c", "experiment-moved", {"number": number, "to": to})
+            await step.append(
+                "c",
+                "command-queued",
+                {
+                    "command_id": command,
+                    "experiment": number,
+                    "device": "robot",
+                    "purpose": purpose,
+                    "command": {},
+                },
+            )
+            await step.append("c", "command-moved", {"command_id": command, "to": "published"})
+    made = Inbox(ledger, "c", None)
+    await made.load()
+    await made.meet("robot", "j", 0)
+    return made
+
+
+async def state_of(ledger: Ledger, number: int) -> ExperimentRow:
+    return next(row for row in await ledger.rows(ExperimentRow) if row.number == number)
+
+
+async def test_a_synthesis_runs_its_course(inbox: Inbox, ledger: Ledger) -> None:
+    for seq, kind in enumerate(("accepted", "started", "progress", "done"), start=1):
+        await inbox.receive("robot", "event", event(seq, kind))
+    await inbox.work()
+    assert (await state_of(ledger, 1)).state == "synthesised"
+    assert inbox.up_to("robot", "j") == 4
+    assert (await verify(ledger)).problems == ()
+
+
+async def test_what_comes_twice_counts_once(inbox: Inbox, ledger: Ledger) -> None:
+    for _ in range(3):
+        await inbox.receive("robot", "event", event(1, "done"))
+        await inbox.work()
+    assert len(await ledger.rows(InboxRow)) == 1
+    kinds = [e.kind for e in await ledger.events("c")]
+    assert kinds.count("command-moved") == 3 and "message-late" not in kinds
+
+
+async def test_a_result_and_its_done_in_either_order(inbox: Inbox, ledger: Ledger) -> None:
+    await inbox.receive("robot", "event", event(2, "done", "measure"))
+    await inbox.work()
+    assert (await state_of(ledger, 2)).state == "measuring", "done without a pattern is not measured"
+    await inbox.receive("robot", "result", result(1))
+    await inbox.work()
+    row = await state_of(ledger, 2)
+    assert row.state == "measured" and row.pattern_sha256 == PATTERN.sha256
+    (stored,) = await ledger.rows(PatternRow)
+    assert Pattern.model_validate_json(stored.body) == PATTERN
+    assert (await verify(ledger)).problems == ()
+
+
+async def test_a_late_event_is_recorded_and_moves_nothing(inbox: Inbox, ledger: Ledger) -> None:
+    await inbox.receive("robot", "event", event(2, "done"))
+    await inbox.work()
+    await inbox.receive("robot", "event", event(1, "started"))
+    await inbox.work()
+    (command,) = await ledger.rows(CommandRow, CommandRow.command_id == "make")
+    assert command.state == "done"
+    assert [e.kind for e in await ledger.events("c")][-1] == "message-late"
+
+
+async def test_failures_say_whose_fault_it_was(inbox: Inbox, ledger: Ledger) -> None:
+    failed = event(1, "failed", cause="chemistry", reason="nothing precipitated")
+    await inbox.receive("robot", "event", failed)
+    await inbox.work()
+    row = await state_of(ledger, 1)
+    assert (row.state, row.cause) == ("failed", "chemistry") and "nothing precipitated" in row.reason
+
+
+async def test_an_interrupted_order_leaves_its_experiment_unknown(inbox: Inbox, ledger: Ledger) -> None:
+    await inbox.receive("robot", "event", event(1, "interrupted", reason="power cut"))
+    await inbox.work()
+    assert (await state_of(ledger, 1)).state == "unknown"
+
+
+async def test_the_wrong_sample_is_refused(inbox: Inbox, ledger: Ledger) -> None:
+    await inbox.receive("robot", "result", result(1, sample_id="another"))
+    await inbox.work()
+    assert (await state_of(ledger, 2)).state == "measuring"
+    last = (await ledger.events("c"))[-1]
+    assert last.kind == "message-refused" and "another" in last.body["reason"]
+
+
+async def test_another_device_cannot_end_our_command(inbox: Inbox, ledger: Ledger) -> None:
+    await inbox.receive("imposter", "event", event(1, "done"))
+    await inbox.work()
+    assert (await state_of(ledger, 1)).state == "synthesising"
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"\xff\xfe", b'{"seq": NaN}', b"[]", b"null", b'{"kind": "done"}'])
+async def test_what_is_no_message_is_noted_and_harmless(inbox: Inbox, ledger: Ledger, payload: bytes) -> None:
+    before = len(await ledger.events("c"))
+    await inbox.receive("robot", "event", payload)
+    await inbox.receive("robot", "result", payload)
+    await inbox.work()
+    kinds = [e.kind for e in await ledger.events("c")][before:]
+    assert kinds == ["message-refused", "message-refused"]
+    assert (await verify(ledger)).problems == ()
+
+
+async def test_another_agent_finds_what_this_one_held(inbox: Inbox, ledger: Ledger) -> None:
+    for seq in (1, 2, 4):
+        await inbox.receive("robot", "event", event(seq, "progress"))
+    again = Inbox(ledger, "c", None)
+    await again.load()
+    assert again.up_to("robot", "j") == 2
+    await again.receive("robot", "event", event(3, "progress"))
+    assert again.up_to("robot", "j") == 4
+
+
+@given(st.integers(1, 5), st.lists(st.integers(1, 12)))
+def test_held_counts_the_unbroken_run(base: int, seqs: list[int]) -> None:
+    held = Held(base)
+    for seq in seqs:
+        held.add(seq)
+    expected = base - 1
+    while expected + 1 in seqs:
+        expected += 1
+    assert held.up_to == expected
