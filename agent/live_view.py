@@ -116,16 +116,16 @@ def nearest_words(experiments: Sequence[Experiment]) -> str:
 def _table(snapshot: Snapshot) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True, header_style="dim")
     table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("recipe", no_wrap=True, overflow="ellipsis", ratio=5)
-    table.add_column("identified as", no_wrap=True, overflow="ellipsis", ratio=4)
+    table.add_column("recipe", no_wrap=True, overflow="ellipsis", ratio=25)
+    table.add_column("identified as", no_wrap=True, overflow="ellipsis", ratio=17)
     for heading in ("R_w", "p", "D/Å", "dist."):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("outcome", no_wrap=True, min_width=16)
+    table.add_column("outcome", no_wrap=True, min_width=12)
     for experiment in snapshot.experiments[-SHOWN:]:
         identification = snapshot.identifications.get(experiment.number)
         table.add_row(
             str(experiment.number),
-            short_recipe(experiment.recipe),
+            _recipe_text(experiment),
             structure_of(identification),
             *_fit_words(identification),
             diameter_of(identification),
@@ -142,18 +142,20 @@ def _fit_words(identification: Identification | None) -> tuple[str, str]:
     return f"{top.r_w:.2f}", f"{top.probability:.2f}"
 
 
+def _recipe_text(experiment: Experiment) -> Text:
+    role = role_of(experiment)
+    return Text(role, "italic") if role else Text(short_recipe(experiment.recipe))
+
+
 def _outcome_text(experiment: Experiment) -> Text:
     outcome = outcome_of(experiment)
-    text = Text(
-        experiment.state.value if outcome is Outcome.UNDER_WAY else outcome.value, OUTCOME_STYLE[outcome]
-    )
-    if experiment.replicate_of is not None:
-        text.append(f" ={experiment.replicate_of}", "dim")
-    return text
+    # While it is under way its state says more; "equipment failed" is cut to its first word to fit 80 columns.
+    word = experiment.state.value if outcome is Outcome.UNDER_WAY else outcome.value.removesuffix(" failed")
+    return Text(word, OUTCOME_STYLE[outcome])
 
 
 def _names(experiment: Experiment) -> Text:
-    return Text("recipe: " + " · ".join(experiment.recipe), "dim")
+    return Text("recipe: " + ", ".join(experiment.recipe), "dim")
 
 
 def _curve(series: Sequence[float]) -> Table:

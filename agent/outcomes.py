@@ -66,7 +66,7 @@ def short_value(value: float | str) -> str:
 
 def short_recipe(recipe: Recipe) -> str:
     """The values alone, in the recipe's order."""
-    return " · ".join(short_value(value) for value in recipe.values())
+    return " ".join(short_value(value) for value in recipe.values())
 
 
 def structure_of(identification: Identification | None) -> str:
