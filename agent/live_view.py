@@ -116,8 +116,8 @@ def nearest_words(experiments: Sequence[Experiment]) -> str:
 def _table(snapshot: Snapshot) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True, header_style="dim")
     table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("recipe", no_wrap=True, overflow="ellipsis", ratio=25)
-    table.add_column("identified as", no_wrap=True, overflow="ellipsis", ratio=18)
+    table.add_column("recipe", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("identified as", no_wrap=True, overflow="ellipsis", max_width=26)
     for heading in ("R_w", "p", "D/Å", "dist"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True, min_width=12)

@@ -90,7 +90,16 @@ def test_it_fits_and_says_what_matters(width: int):
     assert len(text.splitlines()) <= 24
     for word in (
         *("Au decahedron-1103", "waiting", "1 of 1 experiments under way", "14 of 40", "experiment 12, 0.31"),
-        *("p = 0.90", "robot busy", "diffractometer ready", "71.5 7.61 4.21 162 citrate", "0.12", "0.93", "35.0", "0.42"),
+        *(
+            "p = 0.90",
+            "robot busy",
+            "diffractometer ready",
+            "71.5 7.61 4.21 162",
+            "0.12",
+            "0.93",
+            "35.0",
+            "0.42",
+        ),
         *("hit", "repeats 12", "synthesising", "capping_agent"),
     ):
         assert word in text, word

@@ -1,0 +1,132 @@
+"""One campaign as the ledger holds it: what was wanted, every experiment with its reasons, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import col
+
+from solvus.agent.campaign import Campaign
+from solvus.agent.decide import Experiment, confirmed
+from solvus.agent.ledger.engine import LedgerError
+from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.ledger.projections import LedgerEvent
+from solvus.agent.ledger.tables import CampaignRow, ExperimentRow, PatternRow
+from solvus.agent.outcomes import best_of
+from solvus.agent.planner.observations import Proposal
+from solvus.agent.snapshot import as_experiment
+from solvus.models.identification import Identification
+from solvus.models.pattern import Pattern
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """One experiment with the proposal that led to it and the identification that came of it."""
+
+    experiment: Experiment
+    proposal: Proposal
+    identification: Identification | None
+    pattern_sha256: str | None
+    reason: str
+    """Why it failed or was rejected; else empty."""
+
+    @property
+    def number(self) -> int:
+        return self.experiment.number
+
+
+@dataclass(frozen=True)
+class CampaignRecord:
+    """A campaign.
+
+    Attributes
+    ----------
+    state, reason : how it ended; ``running`` and empty while no end has been written.
+    laboratory : the laboratory file as it was when the campaign began.
+    environments : versions at the start and at every resumption.
+    """
+
+    id: str
+    state: str
+    reason: str
+    started_at: str
+    ended_at: str | None
+    campaign: Campaign
+    laboratory: Mapping[str, Any]
+    environments: tuple[Mapping[str, str], ...]
+    experiments: tuple[ExperimentRecord, ...]
+
+    @property
+    def found(self) -> tuple[int, ...]:
+        """Numbers of the experiments that made and confirmed the target; empty when none did."""
+        return confirmed([r.experiment for r in self.experiments], self.campaign.confirmations) or ()
+
+    @property
+    def best(self) -> ExperimentRecord | None:
+        """The experiment that was confirmed, else the one that came nearest; ``None`` when nothing was scored."""
+        nearest = best_of(r.experiment for r in self.experiments)
+        number = self.found[0] if self.found else None if nearest is None else nearest.number
+        return next((r for r in self.experiments if r.number == number), None)
+
+
+async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
+    """Read a campaign from its events and rows.
+
+    Raises
+    ------
+    LedgerError
+        When the ledger has no campaign of that id; the message names those it has.
+    """
+    rows = await ledger.rows(CampaignRow)
+    row = next((r for r in rows if r.campaign == campaign_id), None)
+    if row is None:
+        known = ", ".join(sorted(r.campaign for r in rows)) or "none yet"
+        raise LedgerError(f"campaign: {campaign_id!r} is not in this ledger; it has {known}")
+    events = await ledger.events(campaign_id)
+    started = next(e for e in events if e.kind == "campaign-started")
+    resumed = [e for e in events if e.kind == "campaign-resumed"]
+    ended = events[-1] if events[-1].kind == "campaign-ended" else None
+    proposals = {
+        e.body["number"]: Proposal.model_validate(e.body["proposal"])
+        for e in events
+        if e.kind == "experiment-proposed"
+    }
+    experiments = await ledger.rows(
+        ExperimentRow, ExperimentRow.campaign == campaign_id, order_by=col(ExperimentRow.number)
+    )
+    return CampaignRecord(
+        id=campaign_id,
+        state=row.state,
+        reason=_reason(ended),
+        started_at=row.started_at,
+        ended_at=None if ended is None else ended.at,
+        campaign=Campaign.model_validate_json(row.config),
+        laboratory=started.body["laboratory"],
+        environments=tuple(e.body["environment"] for e in (started, *resumed)),
+        experiments=tuple(_experiment(r, proposals[r.number]) for r in experiments),
+    )
+
+
+def _reason(ended: LedgerEvent | None) -> str:
+    return "" if ended is None else str(ended.body["reason"])
+
+
+def _experiment(row: ExperimentRow, proposal: Proposal) -> ExperimentRecord:
+    stored = row.identification
+    return ExperimentRecord(
+        experiment=as_experiment(row),
+        proposal=proposal,
+        identification=None if stored is None else Identification.model_validate_json(stored),
+        pattern_sha256=row.pattern_sha256,
+        reason=row.reason,
+    )
+
+
+async def read_pattern(ledger: Ledger, record: ExperimentRecord | None) -> Pattern | None:
+    """The pattern measured in an experiment; ``None`` when there is none."""
+    if record is None or record.pattern_sha256 is None:
+        return None
+    rows = await ledger.rows(PatternRow, PatternRow.sha256 == record.pattern_sha256)
+    return Pattern.model_validate_json(rows[0].body) if rows else None
