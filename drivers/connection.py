@@ -140,7 +140,8 @@ class Connection:
         """
         self.start()
         try:
-            await asyncio.wait_for(self.connected.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self.connected.wait()
         except TimeoutError:
             await self.stop()
             silent = explain(self.address, TimeoutError("no answer in time"), aiomqtt.MqttError())

@@ -47,7 +47,8 @@ async def measure(driver: Driver, order: Execute, progress: Progress, data: Path
 async def make_safe(driver: Driver) -> str | None:
     """Idle the hardware; returns why it is not safe, or ``None``."""
     try:
-        await asyncio.wait_for(driver.idle(), IDLE_LIMIT)
+        async with asyncio.timeout(IDLE_LIMIT):
+            await driver.idle()
     except Exception as error:  # a driver may fail in any way; unsafe hardware is told, not raised
         log.exception("the hardware could not be made safe")
         return f"making the hardware safe failed ({type(error).__name__}: {error})"

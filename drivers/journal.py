@@ -244,10 +244,6 @@ def _open(path: Path) -> sqlite3.Connection:
         if tables == 0:
             marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
             database.executescript(_TABLES + marks)
-            with_id = (new_id(),)
-            database.execute(
-                "INSERT INTO journal (journal_id, last_seq, receipted) VALUES (?, 0, 0)", with_id
-            )
         elif application != APPLICATION_ID:
             raise JournalError(f"journal: {path} is the database of another program; choose another file")
         _check(database, path)
@@ -264,9 +260,15 @@ def _check(database: sqlite3.Connection, path: Path) -> None:
             f"journal: {path} has format {version}, this Solvus writes {FORMAT}; choose another file"
         )
     (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
-    rows = database.execute("SELECT count(*) FROM journal").fetchone()
-    statuses = {row[0] for row in database.execute("SELECT DISTINCT status FROM commands")}
-    if verdict != "ok" or rows != (1,) or not statuses <= set(get_args(CommandStatus)):
-        damaged = sqlite3.DatabaseError(f"check says {verdict}")
+    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if verdict == "ok" and not tables >= {"journal", "commands", "outbox"}:
+        verdict = "tables are missing"
+    if verdict == "ok":
+        (rows,) = database.execute("SELECT count(*) FROM journal").fetchone()
+        statuses = {row[0] for row in database.execute("SELECT DISTINCT status FROM commands")}
+        if rows != 1 or not statuses <= set(get_args(CommandStatus)):
+            verdict = "rows are not ours"
+    if verdict != "ok":
+        damaged = sqlite3.DatabaseError(verdict)
         damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise damaged

@@ -99,8 +99,10 @@ class Speaker:
                 await self._say_all()
             except NotDelivered as error:
                 log.info("waiting: %s", error)
+            # Not wait_for: before Python 3.12 it swallows a cancel that comes together with the wake.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, self._beat_at - _seconds()))
+                async with asyncio.timeout(max(0.0, self._beat_at - _seconds())):
+                    await self._wake.wait()
             self._wake.clear()
             self._state_due |= _seconds() >= self._beat_at
 
@@ -108,7 +110,8 @@ class Speaker:
         """Publish what is left and that this device is gone, if the broker listens, and disconnect."""
         self.set_state("lost", reason)
         with suppress(NotDelivered, JournalError, TimeoutError):
-            await asyncio.wait_for(self._say_all(), GOODBYE_LIMIT)
+            async with asyncio.timeout(GOODBYE_LIMIT):
+                await self._say_all()
         await self.connection.stop()
 
     async def _on_connect(self) -> None:
