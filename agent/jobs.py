@@ -23,7 +23,6 @@ class IdentifyRequest(BaseModel):
     elements: tuple[str, ...]
     r_range: tuple[float, float]
     qdamp: float | None = None
-    qbroad: float | None = None
 
 
 def identify(request: str) -> str:
@@ -31,7 +30,7 @@ def identify(request: str) -> str:
 
     r = IdentifyRequest.model_validate_json(request)
     return identify_pattern(
-        r.pattern, elements=r.elements or None, r_range=r.r_range, qdamp=r.qdamp, qbroad=r.qbroad
+        r.pattern, elements=r.elements or None, r_range=r.r_range, qdamp=r.qdamp
     ).model_dump_json()
 
 
@@ -42,6 +41,13 @@ def suggest(request: str) -> str:
 
     proposals = suggest_recipes(PlanRequest.model_validate_json(request))
     return TypeAdapter(list[Proposal]).dump_json(proposals).decode()
+
+
+def warm_up(_: str) -> str:
+    """Import what planning needs (seconds), so that the first decision does not wait for it."""
+    import solvus.agent.planner.suggest  # noqa: F401 -- the import is the work
+
+    return ""
 
 
 class ResolveRequest(BaseModel):

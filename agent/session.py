@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Callable
@@ -164,6 +165,7 @@ class Session:
             When it cannot begin; one sentence each, and nothing half-written.
         """
         workers = Workers()
+        warming = asyncio.create_task(workers.run("plan", jobs.warm_up, ""))
         try:
             # The target first: a campaign that has nothing to aim at leaves no trace in the ledger.
             self.target = await resolve_target(self.campaign, self.bench, workers)
@@ -173,6 +175,7 @@ class Session:
             finally:
                 await ledger.close()
         finally:
+            warming.cancel()
             workers.close()
 
     async def _run(self, ledger: Ledger, workers: Workers, target: jobs.ResolvedTarget) -> Outcome:

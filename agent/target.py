@@ -81,7 +81,6 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
         elements=request.elements or elements or None,
         r_range=request.r_range,
         qdamp=request.conditions.qdamp,
-        qbroad=request.conditions.qbroad,
     )
     if seen.verdict != "identified":
         raise TargetError(
