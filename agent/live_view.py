@@ -22,6 +22,7 @@ from solvus.agent.outcomes import (
     diameter_of,
     distance_of,
     outcome_of,
+    probability_words,
     role_of,
     short_recipe,
     structure_of,
@@ -106,10 +107,9 @@ def nearest_words(experiments: Sequence[Experiment]) -> str:
     best = best_of(experiments)
     if best is None or best.score is None or best.score.distance_mean is None:
         return "nothing identified yet"
-    within = best.score.probability_within or 0.0
     return (
         f"experiment {best.number}, {best.score.distance_mean:.2f} tolerances from the target, "
-        f"within all of them with p = {within:.2f}"
+        f"within all of them with {probability_words(best.score.probability_within)}"
     )
 
 

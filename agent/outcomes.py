@@ -87,3 +87,10 @@ def diameter_of(identification: Identification | None) -> str:
 def role_of(experiment: Experiment) -> str:
     """What a replicate is for; empty for a first synthesis."""
     return "" if experiment.replicate_of is None else f"repeats {experiment.replicate_of}"
+
+
+def probability_words(probability: float | None) -> str:
+    """``p = 0.93``; never 1.00, which no measurement gives."""
+    if probability is not None and probability > 0.995:
+        return "p > 0.99"
+    return f"p = {probability or 0.0:.2f}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import col
+from sqlmodel import col, select
 
 from solvus.agent.ledger.canonical import GENESIS, chain_hash, sha256_text
 from solvus.agent.ledger.ledger import TABLES, Ledger, decode
@@ -31,7 +31,9 @@ def check_chain(rows: Iterable[EventRow]) -> list[str]:
     problems, expected_seq, prev = [], 1, GENESIS
     for row in rows:
         if row.seq != expected_seq:
-            problems.append(f"event {expected_seq} to {row.seq - 1}: missing")
+            last = row.seq - 1
+            which = f"event {last}" if last == expected_seq else f"events {expected_seq} to {last}"
+            problems.append(f"{which}: missing")
         elif row.prev_hash != prev:
             problems.append(f"event {row.seq}: does not follow event {row.seq - 1}")
         digest = chain_hash(
@@ -74,19 +76,20 @@ def _compare(name: str, expected: dict[tuple[Any, ...], dict[str, Any]], rows: I
     return problems
 
 
-async def _check_contents(ledger: Ledger, events: list[LedgerEvent]) -> list[str]:
+def _check_contents(
+    events: Iterable[LedgerEvent], patterns: Iterable[PatternRow], messages: Iterable[InboxRow]
+) -> list[str]:
     """Patterns and inbound messages against the hashes that the events hold of them."""
-    problems = []
-    patterns = {row.sha256: row.body for row in await ledger.rows(PatternRow)}
-    problems += [
+    kept = {row.sha256: row.body for row in patterns}
+    problems = [
         f"pattern {sha[:12]}: its content was changed"
-        for sha, body in patterns.items()
+        for sha, body in kept.items()
         if sha256_text(body) != sha
     ]
-    inbox = {sha256_text(row.body) for row in await ledger.rows(InboxRow)}
+    inbox = {sha256_text(row.body) for row in messages}
     for event in events:
         pattern, message = event.body.get("pattern_sha256"), event.body.get("message_sha256")
-        if pattern and pattern not in patterns:
+        if pattern and pattern not in kept:
             problems.append(f"event {event.seq}: pattern {pattern[:12]} is missing")
         if message and message not in inbox:
             problems.append(
@@ -96,46 +99,78 @@ async def _check_contents(ledger: Ledger, events: list[LedgerEvent]) -> list[str
 
 
 async def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verification:
-    """Check the whole ledger. ``expected_head`` (from a report) shows a cut-off tail."""
-    rows = list(await ledger.rows(EventRow, order_by=col(EventRow.seq)))
-    problems = check_chain(rows)
-    hashes = [row.hash for row in rows]
-    if expected_head is not None and expected_head not in hashes:
-        problems.append(f"head {expected_head[:12]}: not in this ledger; its tail was cut off or replaced")
-    if not problems:
-        events = [decode(row) for row in rows]
-        expected = rebuild(events)
-        for name, table in TABLES.items():
-            problems += _compare(name, expected[name], await ledger.rows(table))
-        problems += await _check_contents(ledger, events)
+    """Check the whole ledger. ``expected_head`` (from a report) shows a cut-off tail.
+
+    Everything is read in one transaction, so that an agent that goes on writing is no discrepancy.
+    """
+    async with ledger.session() as session:
+        if ledger.engine.dialect.name == "postgresql":  # SQLite sees one moment in a transaction anyway
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        rows = list((await session.exec(select(EventRow).order_by(col(EventRow.seq)))).all())
+        problems = check_chain(rows)
+        hashes = [row.hash for row in rows]
+        if expected_head is not None and expected_head not in hashes:
+            problems.append(
+                f"head {expected_head[:12]}: not in this ledger; its tail was cut off or replaced"
+            )
+        if not problems:
+            events = [decode(row) for row in rows]
+            expected = rebuild(events)
+            for name, table in TABLES.items():
+                problems += _compare(name, expected[name], (await session.exec(select(table))).all())
+            patterns = (await session.exec(select(PatternRow))).all()
+            messages = (await session.exec(select(InboxRow))).all()
+            problems += _check_contents(events, patterns, messages)
     return Verification(len(rows), hashes[-1] if hashes else GENESIS, tuple(problems))
 
 
 def describe(event: LedgerEvent) -> str:
     """One line for lists."""
     b = event.body
+    reason = f" ({b['reason']})" if b.get("reason") else ""
     match event.kind:
+        case "campaign-started":
+            return f"campaign started: target {_target(b['config'])}, {_budget(b['config'])}"
+        case "campaign-resumed":
+            return f"campaign resumed, {_budget(b['config'])}"
+        case "campaign-ended":
+            return f"campaign ended, {b['state']}{reason}"
         case "experiment-proposed":
             return f"experiment {b['number']} proposed: {b['proposal']['explanation']}"
         case "experiment-moved":
-            reason = f" ({b['reason']})" if b.get("reason") else ""
             return f"experiment {b['number']} {b['to']}{reason}"
         case "experiment-identified":
-            best = b["identification"]["candidates"][:1]
-            what = (
-                f"{best[0]['structure']}, R_w {best[0]['r_w']:.3f}"
-                if best
-                else b["identification"]["verdict"]
-            )
-            return f"experiment {b['number']} identified: {what}"
+            return f"experiment {b['number']} identified: {_identified(b['identification'])}"
         case "experiment-scored":
             return f"experiment {b['number']} scored: {b['summary']}"
         case "command-queued":
             return f"command {b['command_id'][:8]} queued: {b['purpose']} on {b['device']}"
         case "command-moved":
-            reason = f" ({b['reason']})" if b.get("reason") else ""
             return f"command {b['command_id'][:8]} {b['to']}{reason}"
         case "result-received":
             return f"result for command {b['command_id'][:8]}: pattern {b['pattern_sha256'][:12]}"
+        case "message-late" | "message-refused":
+            return f"{event.kind.replace('-', ' ')} from {b['device']}{reason}"
         case _:
             return json.dumps(b, sort_keys=True)[:160]
+
+
+def _target(config: dict[str, Any]) -> str:
+    target = config["target"]
+    return str(target["structure"] or target["file"] or target["pattern"])
+
+
+def _budget(config: dict[str, Any]) -> str:
+    return f"{config['budget']['experiments']} experiments"
+
+
+def _identified(identification: dict[str, Any]) -> str:
+    if not identification["candidates"]:
+        return ", ".join([identification["verdict"].replace("_", " "), *identification["reasons"]])
+    best = identification["candidates"][0]
+    words = f"{best['structure']}, p {best['probability']:.2f}, R_w {best['r_w']:.3f}"
+    return (
+        words
+        if identification["verdict"] == "identified"
+        else f"{identification['verdict']} (nearest {words})"
+    )

@@ -1,0 +1,141 @@
+"""The report of a campaign: one HTML file that holds everything, with the pictures and a JSON document beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+from solvus.agent.campaign_record import CampaignRecord, ExperimentRecord, read_campaign, read_pattern
+from solvus.agent.jobs import ResolvedTarget
+from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.ledger.verify import verify
+from solvus.agent.outcomes import outcome_of
+from solvus.agent.report_figures import Comparison, compare, history_figure, pattern_figure, recipes_figure
+from solvus.agent.report_page import Report, page
+from solvus.drivers.registry import DriverNotFound, load
+from solvus.models.pattern import Pattern
+
+PAGE, DATA = "report.html", "report.json"
+
+
+async def write_report(ledger: Ledger, campaign_id: str, target: ResolvedTarget, folder: Path) -> Path:
+    """Write ``report.html``, its pictures and ``report.json`` into ``folder``.
+
+    Returns
+    -------
+    The path of the HTML file.
+
+    Raises
+    ------
+    LedgerError
+        When the ledger has no such campaign.
+    OSError
+        When the folder cannot be written.
+    """
+    record = await read_campaign(ledger, campaign_id)
+    pattern = await read_pattern(ledger, record.best)
+    comparison = _compare(record, pattern, target)
+    verification = await verify(ledger)
+    report = Report(
+        record=record,
+        target=target,
+        comparison=comparison,
+        figures=await asyncio.to_thread(_figures, record, comparison, target.title),
+        verification=verification,
+        check_command=f"solvus audit verify --ledger {shlex.quote(plain_url(ledger.engine.url))} "
+        f"--head {verification.head}",
+        simulated=_simulated(record),
+    )
+    return await asyncio.to_thread(_write, report, folder)
+
+
+def plain_url(url: URL) -> str:
+    """A ledger's URL as a user writes it: without the name of the asynchronous driver, and without a password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
+def _compare(record: CampaignRecord, pattern: Pattern | None, target: ResolvedTarget) -> Comparison | None:
+    if pattern is None:
+        return None
+    return compare(pattern, target.pattern, record.campaign.identification.r_range)
+
+
+def _figures(record: CampaignRecord, comparison: Comparison | None, title: str) -> dict[str, bytes]:
+    figures = {}
+    if record.best is not None and comparison is not None:
+        figures["pattern"] = pattern_figure(comparison, record.best.number, title)
+    if record.experiments:
+        figures["history"] = history_figure(record.experiments, record.found)
+        figures["recipes"] = recipes_figure(record.experiments, record.campaign.search_space, record.best)
+    return figures
+
+
+def _simulated(record: CampaignRecord) -> dict[str, bool | None]:
+    """What the driver of each device says of itself; ``None`` where it is not installed here."""
+    found: dict[str, bool | None] = {}
+    for device in record.laboratory.get("devices", ()):
+        try:
+            found[device["id"]] = load(device["driver"]).simulated
+        except DriverNotFound:
+            found[device["id"]] = None
+    return found
+
+
+def _write(report: Report, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, png in report.figures.items():
+        (folder / f"{name}.png").write_bytes(png)
+    document = json.dumps(as_json(report), indent=2, allow_nan=False, ensure_ascii=False)
+    (folder / DATA).write_text(document + "\n", encoding="utf-8")
+    path = folder / PAGE
+    path.write_text(page(report), encoding="utf-8")
+    return path
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report for programs."""
+    record, best, check = report.record, report.record.best, report.verification
+    return {
+        "campaign": record.id,
+        "target": {
+            "title": report.target.title,
+            "elements": list(report.target.elements),
+            "descriptors": report.target.descriptors.model_dump(mode="json"),
+        },
+        "state": record.state,
+        "reason": record.reason,
+        "found": list(record.found),
+        "started_at": record.started_at,
+        "ended_at": record.ended_at,
+        "budget": record.campaign.budget.experiments,
+        "seed": record.campaign.seed,
+        "best": None if best is None else best.number,
+        "recipe": None if best is None else best.experiment.recipe,
+        "r_w_to_target": None if report.comparison is None else report.comparison.r_w,
+        "experiments": [_experiment_json(r) for r in record.experiments],
+        "ledger": {"events": check.events, "head": check.head, "problems": list(check.problems)},
+        "check": report.check_command,
+        "simulated": report.simulated,
+        "environments": [dict(e) for e in record.environments],
+    }
+
+
+def _experiment_json(record: ExperimentRecord) -> dict[str, Any]:
+    e, identification = record.experiment, record.identification
+    return {
+        "number": e.number,
+        "state": e.state.value,
+        "outcome": outcome_of(e).value,
+        "source": record.proposal.source,
+        "recipe": e.recipe,
+        "replicate_of": e.replicate_of,
+        "reason": record.reason,
+        "score": None if e.score is None else e.score.model_dump(mode="json"),
+        "identification": None if identification is None else identification.model_dump(mode="json"),
+        "pattern_sha256": record.pattern_sha256,
+    }
