@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from typing import Any
 import pytest
 
 from solvus.drivers.broker_address import BrokerAddress
-from solvus.drivers.connection import Connection, Inbound
+from solvus.drivers.connection import Connection, Inbound, NotDelivered
 from solvus.drivers.device import Device
 from solvus.drivers.journal import Journal
-from solvus.drivers.messages import Event, Execute, Message, Result, State, new_id, now
+from solvus.drivers.messages import Event, Execute, Message, Resend, Result, State, new_id, now
 from solvus.drivers.registry import load
 from solvus.drivers.topics import device_topic, listen_topics, parse
 
@@ -35,7 +36,7 @@ async def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Non
 
 
 class Listener:
-    """An agent in small: keeps everything, drops what it has seen by (journal_id, seq)."""
+    """An agent in small: keeps all, drops what it has seen by (journal_id, seq), asks for what is missing."""
 
     def __init__(self, address: BrokerAddress) -> None:
         self.connection = Connection(
@@ -52,6 +53,7 @@ class Listener:
         assert topic is not None
         if topic.channel == "state":
             self.states.append((State.model_validate_json(inbound.payload), inbound.retain))
+            await self._ask_for_gaps(self.states[-1][0])
         elif topic.channel == "describe":
             self.describes.append(inbound.payload)
         else:
@@ -60,6 +62,15 @@ class Listener:
             self.repeats += key in self.heard
             self.order_heard.append(key)
             self.heard[key] = message
+
+    async def _ask_for_gaps(self, state: State) -> None:
+        """A broker that was away may have dropped what the device sent before we were back."""
+        expected = range(state.receipted + 1, state.seq + 1)
+        first = next((seq for seq in expected if (state.journal_id, seq) not in self.heard), None)
+        if first is not None:
+            resend = Resend(boot_id="a", expires_at=now() + timedelta(minutes=1), from_seq=first)
+            with suppress(NotDelivered):
+                await self.send(resend)
 
     @property
     def state(self) -> str | None:
