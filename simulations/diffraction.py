@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 Q_STEP = 0.02
 """1/angstrom: below 2 pi / (60 + 90), so far distances do not fold back into the range of r."""
 BACKGROUND = 40.0
-"""Air and solvent scattering left after subtraction, electron units: a tenth of gold's signal at Q = 20."""
+"""Air and solvent scattering left after subtraction, electron units: an eighth of gold's signal at Q = 20."""
 NORMALISATION_ERROR = 0.02
 """Relative standard deviation of the scale of S(Q) - 1."""
 DRIFT = 0.01

@@ -56,9 +56,9 @@ THIOL_SIZE = 20.0
 RIPENING = {"citrate": 1.0, "pvp": 0.6, "ctab": 0.8, "thiol": 0.1}
 """Rate of ripening against citrate; thiolates hardly leave the surface."""
 CAPPING_STRAIN = {"citrate": 0.001, "pvp": 0.0, "ctab": 0.002, "thiol": -0.009}
-RATE_WINDOW, PH_WINDOW, TEMPERATURE_WINDOW = 0.22, 0.9, 14.0
+RATE_WINDOW, PH_WINDOW, TEMPERATURE_WINDOW = 0.2, 0.8, 13.0
 """How far from the optimum (decades, pH, K) the preference for decahedra starts to fall; beyond, it falls
-linearly, so that distant recipes still show the way."""
+slowly, so that distant recipes still show the way."""
 FORMERS = ("citrate", "pvp", "ctab")
 """Agents that may hold {100} faces; thiol never does."""
 
@@ -213,24 +213,27 @@ def _strain(recipes: Recipes, log_k: Floats, diameter: Floats) -> Floats:
 
 
 def _fractions(recipes: Recipes, log_k: Floats, diameter: Floats, laboratory: Laboratory) -> Floats:
-    """Shares of the families by softmax of their preferences."""
+    """Shares of the families by softmax of their preferences.
+
+    A preference is an energy in units of kT, with the numbers chosen for the landscape: where the families meet
+    (icosahedral and fcc at 29 angstrom for a rate of 0.1 per minute), how wide their mixtures reach (about
+    16 angstrom), and a decahedral region of some 3 in 1000 recipes at the target's size.
+    """
     off_rate = (log_k - _log_rate(laboratory.optimum)) / RATE_WINDOW
     off_ph = (recipes.ph - laboratory.ph) / PH_WINDOW
     off_temperature = (recipes.temperature - laboratory.temperature) / TEMPERATURE_WINDOW
-    off = np.sqrt(1.0 + off_rate**2 + off_ph**2 + off_temperature**2) - 1.0
-    held = {laboratory.best_agent: 3.0, laboratory.wrong_size_agent: 2.8, laboratory.wrong_family_agent: 0.0}
+    off = np.log1p(off_rate**2 + off_ph**2 + off_temperature**2)
+    held = {laboratory.best_agent: 4.2, laboratory.wrong_size_agent: 3.9, laboratory.wrong_family_agent: 0.0}
     affinity = _per_agent({agent: held.get(agent, -1.0) for agent in AGENTS}, recipes)
     # The agent of the wrong size is too bulky to hold the faces of small particles.
     is_wrong_size = recipes.agent == AGENTS.index(laboratory.wrong_size_agent)
-    affinity = affinity - 0.12 * is_wrong_size * np.maximum(0.0, 48.0 - diameter)
+    affinity = affinity - 0.3 * is_wrong_size * np.maximum(0.0, 48.0 - diameter)
     is_wrong_family = recipes.agent == AGENTS.index(laboratory.wrong_family_agent)
     preference = {
-        "decahedral": affinity - 1.2 * off,
-        "icosahedral": 0.07 * (32.0 - diameter) + 1.8 * is_wrong_family,
-        "fcc": 0.06 * (diameter - 34.0) - 0.8 * (log_k + 1.0) + 0.8,
-        "disordered": 5.0 * (log_k - 0.25)
-        + 1.0 * (recipes.ph - 9.5)
-        - 0.8 * np.maximum(0.0, diameter - 30.0),
+        "decahedral": affinity - 1.6 * off,
+        "icosahedral": 0.16 * (30.0 - diameter) + 3.5 * is_wrong_family,
+        "fcc": 0.12 * (diameter - 32.0) - 1.2 * (log_k + 1.0) + 0.6,
+        "disordered": 8.0 * (log_k - 0.2) + 1.5 * (recipes.ph - 9.5) - np.maximum(0.0, diameter - 30.0),
         "hollow": 0.25 * (recipes.temperature - 78.0) + 3.0 * (4.6 - recipes.ph),
     }
     stacked = np.stack([np.minimum(preference[family], 8.0) for family in FAMILIES], axis=1)

@@ -41,6 +41,8 @@ REACH = 60.0
 """Bodies are cut from blocks of this half-width (angstrom), beyond the corners of the largest particle."""
 ROUNDING = 0.25
 """Share of the plain radius in the gauge: rounds edges and corners as surface melting does."""
+NOTCH, CAP = 1.1, 1.15
+"""Weights of the re-entrant notches and the {111} caps of a decahedron: it is then about as high as wide."""
 VOID_RADIUS = 9.0
 """Angstrom, the hole of a hollow particle."""
 DISORDERED_LIMIT = 36.0
@@ -99,8 +101,8 @@ def _decahedral() -> Floats:
         m + 0.5 * ((i + j) % 2) + 0.17
     ) * BOND  # the centre of the particle lies between two atoms of the axis
     side = (i + j) * spoke * math.cos(math.radians(36.0))
-    notch = np.maximum(i, j) * spoke * 1.35
-    cap = (np.abs(z) + (i + j) * BOND / 2.0) * math.sqrt(2.0 / 3.0)
+    notch = np.maximum(i, j) * spoke * NOTCH
+    cap = (np.abs(z) + (i + j) * BOND / 2.0) * math.sqrt(2.0 / 3.0) * CAP
     facets = np.maximum.reduce([side, notch, cap])
     grains, distances = [], []
     for k in range(5):
