@@ -28,6 +28,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from solvus.models.scattering.form_factors import Radiation, form_factors, require_element
+from solvus.models.scattering.transform import sine_kernel
 
 STEP = 0.005
 """Angstrom between grid nodes: keeps the stencil error below 1e-4 up to Q = 50 1/angstrom."""
@@ -323,19 +324,7 @@ def pdf(
     ValueError
         When the Q grid is not uniform.
     """
-    grid, distance = (torch.as_tensor(v, dtype=torch.float64) for v in (q, r))
-    return f @ sine_kernel(grid, distance, qdamp)
-
-
-def sine_kernel(q: torch.Tensor, r: torch.Tensor, qdamp: float = 0.0) -> torch.Tensor:
-    """The matrix (m, k) that takes F on the uniform grid ``q`` to G on ``r``; see :func:`pdf`."""
-    steps = torch.diff(q)
-    if len(q) < 2 or float((steps - steps.mean()).abs().max()) > 1e-6 * float(steps.mean()):
-        raise ValueError("q: needs a uniform, increasing grid for the transform to G(r)")
-    weight = torch.full_like(q, 2.0 / math.pi * float(steps.mean()))
-    weight[0] *= 0.5
-    weight[-1] *= 0.5
-    return weight[:, None] * torch.sin(q[:, None] * r[None, :]) * torch.exp(-0.5 * (qdamp * r[None, :]) ** 2)
+    return f @ torch.from_numpy(sine_kernel(np.asarray(q), np.asarray(r), qdamp))
 
 
 def mixture(f: torch.Tensor, weights: ArrayLike) -> torch.Tensor:

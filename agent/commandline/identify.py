@@ -1,0 +1,231 @@
+"""``solvus identify``: what structure a measured G(r) shows.
+
+Only the edge is here: files in, a table or one JSON document out. The answer itself is
+:func:`solvus.models.identify.identify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from solvus.agent.commandline.console import BAD_INPUT, err, fail, out, print_json
+
+if TYPE_CHECKING:
+    from solvus.models.identification import Identification
+    from solvus.models.pattern import Pattern
+
+WORDS = {
+    "identified": "[green]identified[/green]",
+    "none": "[yellow]none of these[/yellow]: nothing in the library explains the pattern",
+    "poor_data": "[red]poor data[/red]: the pattern cannot be judged",
+}
+
+
+def identify(
+    files: Annotated[list[Path], typer.Argument(help="G(r) files (.gr), r in angstrom.", show_default=False)],
+    elements: Annotated[
+        str | None,
+        typer.Option(
+            help="Metals the sample may hold, as in Pt,Au. Default: the composition in the file's header."
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=20, help="Candidates to list.")] = 5,
+    r_range: Annotated[tuple[float, float], typer.Option("--range", help="Range of r for R_w, angstrom.")] = (
+        1.6,
+        20.0,
+    ),
+    qdamp: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=0.5, help="Damping of the instrument, 1/angstrom. Default: the file's, or refined."
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw data, best candidate and difference (.png, .pdf, .svg).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Say which structure a measured pattern shows.
+
+    Example: solvus identify sample.gr --elements Pt --plot fit.png
+    """
+    from solvus.models.pattern import PatternError
+    from solvus.models.structures.library import LibraryError
+
+    try:
+        metals = _checked_metals(elements)
+        _check_options(r_range, plot)
+    except (PatternError, LibraryError) as error:
+        fail(str(error), as_json)
+    documents: list[dict[str, Any]] = []
+    answers: list[tuple[Path, Pattern, Identification]] = []
+    for path in _with_progress(files):
+        try:
+            pattern, answer = _answer(path, metals, r_range, top, qdamp)
+        except (PatternError, LibraryError) as error:
+            documents.append({"file": str(path), "error": str(error)})
+            continue
+        answers.append((path, pattern, answer))
+        documents.append({"file": str(path), **answer.model_dump(mode="json")})
+    errors = [document["error"] for document in documents if "error" in document]
+    if not answers:
+        fail("\n".join(errors), as_json)
+    if plot is not None:
+        _plot(plot, answers)
+    if as_json:
+        print_json({"files": documents})
+    else:
+        for path, _, answer in answers:
+            _print(path, answer)
+    if errors:
+        for message in errors:
+            err.print(f"solvus: {message}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(BAD_INPUT)
+
+
+def _checked_metals(elements: str | None) -> list[str] | None:
+    """The metals of ``--elements``, each known to the library."""
+    from solvus.models.pattern import PatternError
+    from solvus.models.structures.library import require_metal
+
+    if elements is None:
+        return None
+    metals = [name.strip() for name in elements.split(",") if name.strip()]
+    if not metals:
+        raise PatternError("--elements: name at least one metal, such as Pt")
+    for metal in metals:
+        require_metal(metal)
+    return metals
+
+
+def _check_options(r_range: tuple[float, float], plot: Path | None) -> None:
+    from solvus.models.pattern import PatternError
+
+    if not 0.0 < r_range[0] < r_range[1]:
+        raise PatternError(f"--range: {r_range[0]:g} to {r_range[1]:g} is no range of positive distances")
+    if plot is None:
+        return
+    if plot.suffix.lower() not in {".png", ".pdf", ".svg"}:
+        raise PatternError(f"--plot: {plot.name} needs the ending .png, .pdf or .svg")
+    if not plot.parent.is_dir():
+        raise PatternError(f"--plot: no folder {plot.parent}")
+
+
+def _answer(
+    path: Path,
+    metals: list[str] | None,
+    r_range: tuple[float, float],
+    top: int,
+    qdamp: float | None,
+) -> tuple[Pattern, Identification]:
+    from solvus.models.identify import identify as identify_pattern
+    from solvus.models.pattern_files import read_gr
+
+    pattern = read_gr(path)
+    return pattern, identify_pattern(pattern, elements=metals, r_range=r_range, top=top, qdamp=qdamp)
+
+
+def _with_progress(files: list[Path]) -> Iterator[Path]:
+    """The files, under a bar on stderr when there are several and a person is watching."""
+    from rich.progress import track
+
+    if len(files) == 1 or not err.is_terminal:
+        yield from files
+    else:
+        yield from track(files, description="identifying", console=err, transient=True)
+
+
+def _print(path: Path, answer: Identification) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    out.print(f"[bold]{escape(path.name)}[/bold]: {WORDS[answer.verdict]}")
+    for reason in answer.reasons:
+        out.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
+    if answer.verdict == "poor_data" or not answer.candidates:
+        return
+    table = Table(title=None if answer.verdict == "identified" else "nearest, but none of them explains it")
+    for column in (
+        "structure",
+        "family",
+        "elements",
+        "probability",
+        "R_w",
+        "bond / Å",
+        "diameter / Å",
+        "U_iso / Å²",
+    ):
+        table.add_column(column, justify="left" if column in ("structure", "family", "elements") else "right")
+    for candidate in answer.candidates:
+        parameters = candidate.parameters
+        table.add_row(
+            candidate.structure,
+            candidate.family,
+            " ".join(candidate.elements),
+            f"{candidate.probability:.2f}",
+            f"{candidate.r_w:.3f}",
+            f"{parameters['bond_length']:.3f}",
+            f"{parameters['diameter']:.1f}",
+            f"{parameters['u_iso']:.4f}",
+        )
+    out.print(table)
+    if answer.descriptors:
+        size, bond = answer.descriptors["diameter"], answer.descriptors["bond_length"]
+        bound = "at least " if size.lower_bound else ""
+        shares = ", ".join(
+            f"{name.removeprefix('fraction:')} {value.mean:.0%} ± {value.sd:.0%}"
+            for name, value in answer.descriptors.items()
+            if name.startswith("fraction:") and value.mean >= 0.01
+        )
+        out.print(
+            f"  diameter {bound}{size.mean:.1f} ± {size.sd:.1f} Å, bond {bond.mean:.3f} ± {bond.sd:.3f} Å"
+        )
+        out.print(f"  as a mixture of families: {shares}")
+
+
+def _plot(path: Path, answers: list[tuple[Path, Pattern, Identification]]) -> None:
+    """One panel for each file: data, best candidate and, below both, their difference."""
+    from matplotlib.figure import Figure
+
+    from solvus.models.identify import curve_of
+
+    figure = Figure(figsize=(7.0, 2.6 * len(answers) + 0.6), layout="constrained")
+    panels = figure.subplots(len(answers), 1, squeeze=False)[:, 0]
+    for axes, (name, pattern, answer) in zip(panels, answers, strict=True):
+        inside = (pattern.x >= answer.r_range[0]) & (pattern.x <= answer.r_range[1])
+        r, observed = pattern.x[inside], pattern.y[inside]
+        axes.plot(
+            r,
+            observed,
+            "o",
+            ms=2.2,
+            mfc="none",
+            mec="#4477aa",
+            mew=0.6,
+            label="measured",
+            rasterized=len(r) > 5000,
+        )
+        title = f"{name.name}: {answer.verdict.replace('_', ' ')}"
+        if answer.candidates:
+            best = answer.candidates[0]
+            calculated = curve_of(best, pattern, answer.r_range)
+            difference = observed - calculated
+            offset = min(observed.min(), calculated.min()) - 1.15 * max(difference.max(), 0.0)
+            axes.plot(r, calculated, color="#cc3311", lw=1.1, label="calculated")
+            axes.plot(r, difference + offset, color="#777777", lw=0.8, label="difference")
+            axes.axhline(offset, color="#777777", lw=0.4, ls=":")
+            formula = "/".join(best.elements[:3])
+            title += f", best {formula} {best.structure} ($R_w$ = {best.r_w:.3f})"
+        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_ylabel("$G(r)$ / Å$^{-2}$")
+        axes.set_xlim(*answer.r_range)
+        axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper right")
+    panels[-1].set_xlabel("$r$ / Å")
+    try:
+        figure.savefig(path, dpi=200)
+    except OSError as error:
+        fail(f"--plot: {path} cannot be written ({error.strerror})")
