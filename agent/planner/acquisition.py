@@ -1,8 +1,8 @@
 """What makes a recipe worth trying, and the search for the best one.
 
 Notation: outputs f(x) of the surrogate, utility u(f) (:func:`solvus.agent.planner.outputs.utility`), B the
-recipes that already count: the best experiments so far and all that is held (pending or untrusted, of unknown
-outcome). Over joint draws s of the outputs at x and B
+recipes that already count: the best experiments so far and all that is held (pending, or tried without
+descriptors to show for it: of unknown outcome). Over joint draws s of the outputs at x and B
 
     a(x) = log mean_s ( u(f_s(x)) - max_{b in B} u(f_s(b)) )_+  +  log P(product | x),
 

@@ -22,6 +22,8 @@ from solvus.models.identification import Descriptor
 
 SHARE_OFFSET = 0.05
 """The e above: a share is seldom known better."""
+ROUNDING = 1e-6
+"""Shares that are normalised to sum to 1 may be outside by this."""
 LOWER_BOUND_SPREAD = 0.25
 """A value that is only a lower bound carries this much extra relative uncertainty: it says 'large', no
 more."""
@@ -63,8 +65,9 @@ class Output:
                 raise OutputError(f"{self.name}: {z:g} is no length; it must be above 0")
             return math.log(z), (sd / z) ** 2
         if self.kind == "share":
-            if not 0.0 <= z <= 1.0:
+            if not -ROUNDING <= z <= 1.0 + ROUNDING:
                 raise OutputError(f"{self.name}: {z:g} is no share; it must be between 0 and 1")
+            z = min(max(z, 0.0), 1.0)
             low, high = z + SHARE_OFFSET, 1.0 - z + SHARE_OFFSET
             return math.log(low / high), (sd / low + sd / high) ** 2
         return z, sd**2

@@ -8,10 +8,13 @@ What an experiment teaches, by outcome:
 
 - ``ok`` trains the surrogate, and says that the recipe gives a product;
 - ``failed_chemistry`` says that the recipe gives no product;
-- ``untrusted`` trains neither, because an identification that cannot be trusted does not steer. Its recipe is
-  held like a pending one, of unknown outcome: nothing is concluded from it, but the planner does not go back
-  for what it has already tried in vain;
+- ``untrusted`` trains neither, because an identification that cannot be trusted does not steer;
 - ``failed_equipment`` says nothing of the recipe, which may be proposed again.
+
+The recipes of the second and third are held besides, like pending ones: the model draws what they might have
+given and looks for an improvement on that as well. Nothing is concluded from them, but the planner does not
+go back for what it has tried in vain. (Without this, a corner where all fails stays unknown and for ever
+promising.)
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ LEAST_RESULTS = 4
 """Trusted experiments below which there is nothing to fit."""
 STAGNATION = 8
 """At least so many experiments without improvement, or two per parameter, count as standing still ..."""
+LEAST_IMPROVEMENT = 0.2
+"""of the utility -log(1 + d^2): a fifth off the squared distance; polishing a poor optimum gains less ..."""
 ESCAPE_EVERY = 4
 """... and then every fourth proposal is drawn without the model, in case the model is wrong."""
 LEAST_INITIAL = 8
@@ -141,7 +146,8 @@ class _Known:
     variances: Tensor
     made: Tensor
     products: Tensor
-    untrusted: tuple[Recipe, ...]
+    vain: tuple[Recipe, ...]
+    """Tried, but without descriptors to show for it."""
 
 
 def _known(request: PlanRequest) -> _Known:
@@ -160,7 +166,7 @@ def _known(request: PlanRequest) -> _Known:
         variances=values[..., 1],
         made=_encoded(space, [o.recipe for o in rated]),
         products=torch.tensor([float(o.outcome == "ok") for o in rated], dtype=torch.float64),
-        untrusted=tuple(o.recipe for o in observations if o.outcome == "untrusted"),
+        vain=tuple(o.recipe for o in observations if o.outcome in ("untrusted", "failed_chemistry")),
     )
 
 
@@ -175,9 +181,12 @@ def _surrogate(known: _Known) -> VectorGP:
 
 
 def _stands_still(known: _Known, model: VectorGP) -> bool:
-    """Whether the best trusted experiment is long ago, judged by the model's smoothed values."""
+    """Whether the latest trusted experiments brought no improvement to speak of, by the model's smoothed values."""
+    window = max(STAGNATION, 2 * known.space.dimensions)
+    if len(known.ok) <= window:
+        return False
     utilities = utility(known.outputs, model.mean(known.X).T)
-    return len(known.ok) - 1 - int(utilities.argmax()) >= max(STAGNATION, 2 * known.space.dimensions)
+    return float(utilities.max() - utilities[:-window].max()) < LEAST_IMPROVEMENT
 
 
 def _sobol(space: SearchSpace, seed: int, index: int, taken: list[Recipe]) -> tuple[Recipe, bool]:
@@ -220,7 +229,7 @@ def _choose_by_model(
 ) -> _Chosen:
     """The recipe of largest acquisition that was not tried before."""
     draws_seed, starts_seed = (int(s) for s in np.random.SeedSequence([seed, index]).generate_state(2))
-    unknown = _encoded(known.space, [*held, *known.untrusted])
+    unknown = _encoded(known.space, [*held, *known.vain])
     acquisition = prepare(model, known.outputs, feasibility, unknown, draws_seed)
     found, values = candidates(acquisition, known.space, starts_seed)
     tried = torch.cat((known.made, unknown))

@@ -81,7 +81,8 @@ class VectorGP:
 
     def _half(self, A: Tensor) -> Tensor:
         """root^-1 k(X, A), shape (m, n, a)."""
-        return torch.linalg.solve_triangular(self.root, self.kernel(self.X, A), upper=False)
+        half: Tensor = torch.linalg.solve_triangular(self.root, self.kernel(self.X, A), upper=False)
+        return half
 
     @property
     def spread(self) -> Tensor:

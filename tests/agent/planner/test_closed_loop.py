@@ -113,6 +113,12 @@ def experiments_needed(world: ToyWorld, method: str, seed: int, budget: int = BU
     return budget + 1
 
 
+def test_finds_the_region_in_two_worlds() -> None:
+    assert [experiments_needed(ToyWorld.draw(seed), "surrogate", seed) <= BUDGET for seed in (0, 2)] == [
+        True
+    ] * 2
+
+
 @pytest.mark.slow
 def test_finds_a_region_of_a_third_of_a_per_cent_more_often_than_even_filling() -> None:
     worlds = [ToyWorld.draw(seed) for seed in range(10)]
