@@ -178,6 +178,7 @@ class CampaignLoop:
             elements=self.campaign.identification.elements or self.target.elements,
             r_range=self.campaign.identification.r_range,
             qdamp=None if calibration is None else calibration.qdamp,
+            qbroad=None if calibration is None else calibration.qbroad,
         )
         try:
             answer = await self._workers.run("identify", jobs.identify, request.model_dump_json())

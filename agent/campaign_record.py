@@ -52,11 +52,18 @@ class CampaignRecord:
     state: str
     reason: str
     started_at: str
+    last_event_at: str
     ended_at: str | None
     campaign: Campaign
     laboratory: Mapping[str, Any]
     environments: tuple[Mapping[str, str], ...]
     experiments: tuple[ExperimentRecord, ...]
+
+    @property
+    def target(self) -> str:
+        """The target as it was written in the campaign file."""
+        wanted = self.campaign.target
+        return str(wanted.structure or wanted.file or wanted.pattern)
 
     @property
     def found(self) -> tuple[int, ...]:
@@ -101,6 +108,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         state=row.state,
         reason=_reason(ended),
         started_at=row.started_at,
+        last_event_at=events[-1].at,
         ended_at=None if ended is None else ended.at,
         campaign=Campaign.model_validate_json(row.config),
         laboratory=started.body["laboratory"],

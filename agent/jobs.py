@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from solvus.agent.campaign import Target
 from solvus.agent.scoring import TargetDescriptors
-from solvus.models.pattern import Conditions, Pattern
+from solvus.models.identification import Identification
+from solvus.models.pattern import Conditions, Pattern, PatternError
 
 
 class IdentifyRequest(BaseModel):
@@ -23,15 +24,28 @@ class IdentifyRequest(BaseModel):
     elements: tuple[str, ...]
     r_range: tuple[float, float]
     qdamp: float | None = None
+    qbroad: float | None = None
 
 
 def identify(request: str) -> str:
+    """An Identification. What is no G(r) at all comes back as poor data: one bad pattern must not end a campaign."""
+    from solvus.models.identify import MODEL_VERSION
     from solvus.models.identify import identify as identify_pattern
 
     r = IdentifyRequest.model_validate_json(request)
-    return identify_pattern(
-        r.pattern, elements=r.elements or None, r_range=r.r_range, qdamp=r.qdamp
-    ).model_dump_json()
+    try:
+        answer = identify_pattern(
+            r.pattern, elements=r.elements or None, r_range=r.r_range, qdamp=r.qdamp, qbroad=r.qbroad
+        )
+    except PatternError as error:
+        answer = Identification(
+            verdict="poor_data",
+            reasons=(str(error),),
+            r_range=r.r_range,
+            pattern_sha256=r.pattern.sha256,
+            model_version=MODEL_VERSION,
+        )
+    return answer.model_dump_json()
 
 
 def suggest(request: str) -> str:

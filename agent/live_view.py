@@ -6,7 +6,7 @@ Nothing here reads or writes anything; the caller gives snapshots and shows what
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
@@ -77,8 +77,8 @@ def render(snapshot: Snapshot) -> RenderableType:
     parts: list[RenderableType] = [Rule(Text(f"{snapshot.campaign}: {snapshot.title}", "bold"), align="left")]
     parts.append(_head(snapshot))
     if snapshot.experiments:
-        parts.append(Padding(_table(snapshot), (1, 0, 0, 0)))
-        parts.append(_names(snapshot.experiments[-1]))
+        latest = snapshot.experiments[-SHOWN:]
+        parts.append(Padding(experiment_table(latest, snapshot.identifications), (1, 0, 0, 0)))
     series = [d for d in best_so_far(snapshot.experiments) if d is not None]
     if len(series) > 1:
         parts.append(_curve(series))
@@ -113,7 +113,10 @@ def nearest_words(experiments: Sequence[Experiment]) -> str:
     )
 
 
-def _table(snapshot: Snapshot) -> Table:
+def experiment_table(
+    experiments: Sequence[Experiment], identifications: Mapping[int, Identification]
+) -> RenderableType:
+    """One row per experiment, and below them the parameters in the recipe's order."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True, header_style="dim")
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("recipe", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -121,8 +124,8 @@ def _table(snapshot: Snapshot) -> Table:
     for heading in ("R_w", "p", "D/Å", "dist"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True, min_width=12)
-    for experiment in snapshot.experiments[-SHOWN:]:
-        identification = snapshot.identifications.get(experiment.number)
+    for experiment in experiments:
+        identification = identifications.get(experiment.number)
         table.add_row(
             str(experiment.number),
             _recipe_text(experiment),
@@ -132,7 +135,8 @@ def _table(snapshot: Snapshot) -> Table:
             "" if (distance := distance_of(experiment)) is None else f"{distance:.2f}",
             _outcome_text(experiment),
         )
-    return table
+    names = ", ".join(experiments[-1].recipe) if experiments else "none yet"
+    return Group(table, Text(f"recipe: {names}", "dim"))
 
 
 def _fit_words(identification: Identification | None) -> tuple[str, str]:
@@ -152,10 +156,6 @@ def _outcome_text(experiment: Experiment) -> Text:
     # While it is under way its state says more; "equipment failed" is cut to its first word to fit 80 columns.
     word = experiment.state.value if outcome is Outcome.UNDER_WAY else outcome.value.removesuffix(" failed")
     return Text(word, OUTCOME_STYLE[outcome])
-
-
-def _names(experiment: Experiment) -> Text:
-    return Text("recipe: " + ", ".join(experiment.recipe), "dim")
 
 
 def _curve(series: Sequence[float]) -> Table:

@@ -8,16 +8,16 @@ same eyes as the samples, and a target that nothing in the library explains is r
 from __future__ import annotations
 
 import numpy as np
-from solvus.models.structures.structure_files import StructureFileError, read_cluster
 
 from solvus.agent.campaign import Tolerance
 from solvus.agent.jobs import ResolvedTarget, ResolveRequest
 from solvus.agent.scoring import Goal, TargetDescriptors, most_probable_family
 from solvus.models.identification import Identification
 from solvus.models.identify import identify, pattern_of
-from solvus.models.pattern import Pattern
+from solvus.models.pattern import Pattern, PatternError
 from solvus.models.pattern_files import read_gr
 from solvus.models.structures.library import Library, LibraryError
+from solvus.models.structures.structure_files import StructureFileError, read_cluster
 
 R_STEP = 0.02
 """angstrom; well below the Nyquist step pi / Qmax of any instrument."""
@@ -45,7 +45,10 @@ def _pattern_of_target(request: ResolveRequest) -> tuple[str, tuple[str, ...], P
             raise TargetError(f"target.file: {error}") from error
         return target.file.name, tuple(sorted(set(atoms.symbols))), pattern_of(atoms, request.conditions, r)
     assert target.pattern is not None  # noqa: S101 -- a Target has exactly one of the three
-    measured = read_gr(target.pattern)
+    try:
+        measured = read_gr(target.pattern)
+    except PatternError as error:
+        raise TargetError(f"target.pattern: {error}") from error
     return target.pattern.name, request.elements, measured
 
 
@@ -76,12 +79,16 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
         For a target that cannot be read, or that nothing in the library explains.
     """
     title, elements, pattern = _pattern_of_target(request)
-    seen = identify(
-        pattern,
-        elements=request.elements or elements or None,
-        r_range=request.r_range,
-        qdamp=request.conditions.qdamp,
-    )
+    try:
+        seen = identify(
+            pattern,
+            elements=request.elements or elements or None,
+            r_range=request.r_range,
+            qdamp=request.conditions.qdamp,
+            qbroad=request.conditions.qbroad,
+        )
+    except (LibraryError, PatternError) as error:
+        raise TargetError(f"target: {error}") from error
     if seen.verdict != "identified":
         raise TargetError(
             f"target: {title} is outside the library ({'; '.join(seen.reasons) or seen.verdict}); "

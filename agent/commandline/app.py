@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from solvus.agent.commandline.audit import audit_app
-from solvus.agent.commandline.identify import identify
-from solvus.agent.commandline.status import status
 
 from solvus import __version__
+from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
 from solvus.agent.commandline.drivers import drivers_app
+from solvus.agent.commandline.identify import identify
 from solvus.agent.commandline.run import broker, demo, lab, run
+from solvus.agent.commandline.status import status
 
 app = typer.Typer(
     name="solvus",

@@ -11,8 +11,6 @@ from typing import Any
 
 import typer
 from rich.live import Live
-from solvus.agent.live_view import lines, render
-from solvus.agent.report import write_report
 
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import DevicesMissing
@@ -22,10 +20,12 @@ from solvus.agent.commandline.running import DeviceDied, run_campaign
 from solvus.agent.ledger.engine import LedgerError
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.limits import LimitError
+from solvus.agent.live_view import lines, render
+from solvus.agent.report import write_report
 from solvus.agent.session import NothingToResume, Outcome, Session
 from solvus.agent.snapshot import Snapshot
 from solvus.drivers.broker import BrokerStartError
-from solvus.drivers.connection import BrokerUnreachable
+from solvus.drivers.broker_address import BrokerUnreachable
 from solvus.drivers.laboratory import Laboratory, load_laboratory
 from solvus.drivers.yaml_file import ConfigurationError, load_yaml
 

@@ -11,7 +11,8 @@ from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.paths import configuration
 from solvus.agent.commandline.running import broker_of
 from solvus.drivers.broker import BrokerStartError, EmbeddedBroker, MosquittoBroker
-from solvus.drivers.connection import BrokerUnreachable, Connection
+from solvus.drivers.broker_address import BrokerUnreachable
+from solvus.drivers.connection import Connection
 from solvus.drivers.laboratory import Laboratory, load_laboratory
 from solvus.drivers.yaml_file import ConfigurationError
 from solvus.simulations.laboratory import DeviceProcesses

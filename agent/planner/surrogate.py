@@ -40,6 +40,9 @@ STARTS = (1.0, 4.0)
 rough and a smooth optimum; the better one is taken."""
 FIT_ITERATIONS = 100
 """Cap of the fit; it converges in 20 to 40."""
+FIT_FACTOR, FIT_GRADIENT = 1e9, 1e-3
+"""Stop of the fit, relative to the machine's precision and as a gradient: the log posterior is then within
+1e-3 of its optimum, far less than a length scale can be told by."""
 JITTER = 1e-6
 """On diagonals of noise-free covariances, in units of the data's variance."""
 CALIBRATED_FROM = 10
@@ -203,6 +206,8 @@ class _Problem:
             np.repeat(starts, outputs, axis=0),
             bounds=[(math.log(low), math.log(high)) for low, high in limits],
             maxiter=FIT_ITERATIONS,
+            factr=FIT_FACTOR,
+            pgtol=FIT_GRADIENT,
             pass_batch_indices=True,
         )
         best = np.argmin(np.reshape(losses, (len(STARTS), outputs)), axis=0)

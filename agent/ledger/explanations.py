@@ -1,0 +1,112 @@
+"""One event in plain words with its numbers, as labelled lines: why this recipe, why this structure, what moved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from solvus.agent.ledger.projections import LedgerEvent
+
+Line = tuple[str, str]
+"""Label and text; an empty label continues the one above."""
+
+
+def explain(event: LedgerEvent) -> list[Line]:
+    """The body of an event, line by line; kinds without a form of their own are listed as they are."""
+    return list(_FORMS.get(event.kind, _plain)(event.body))
+
+
+def _plain(body: dict[str, Any]) -> Iterator[Line]:
+    for name, value in body.items():
+        yield name, _words(value)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_words(value)}" for name, value in recipe.items())
+
+
+def _proposed(body: dict[str, Any]) -> Iterator[Line]:
+    p = body["proposal"]
+    yield "experiment", str(body["number"])
+    if body["replicate_of"] is not None:
+        yield "replicate", f"number {body['replicate']} of experiment {body['replicate_of']}"
+    yield "recipe", _recipe(body["recipe"])
+    yield "source", p["source"]
+    yield "reason", p["explanation"]
+    if p["fallback"]:
+        yield "fall-back", p["fallback"]
+    for i, (name, d) in enumerate(p["predicted"].items()):
+        yield ("" if i else "predicted"), f"{name} {d['mean']:.4g} ± {d['sd']:.2g}"
+    if p["predicted_distance"] is not None:
+        d = p["predicted_distance"]
+        yield "distance", f"{d['mean']:.3g} ± {d['sd']:.2g} tolerances from the target expected"
+    yield "feasible", f"gives a product with probability {p['probability_feasible']:.3f}"
+    if p["acquisition"] is not None:
+        yield "acquisition", f"{p['acquisition']:.4g} (log of the expected improvement)"
+    for i, a in enumerate(p["alternatives"]):
+        yield ("" if i else "passed over"), f"{_recipe(a['recipe'])}"
+        yield "", f"  acquisition {a['acquisition']:.4g}: {a['reason']}"
+    if p["nearest"]:
+        near = (f"{n['experiment']} (at {n['distance']:.2g})" for n in p["nearest"])
+        yield "nearest", f"experiments {', '.join(near)}"
+    for i, (model, numbers) in enumerate(p["hyperparameters"].items()):
+        yield ("" if i else "model"), f"{model}: {_recipe(numbers)}"
+    yield "seed", str(p["seed"])
+    yield "data", f"sha256 {p['data_sha256']}"
+    yield "versions", _recipe(p["versions"])
+
+
+def _identified(body: dict[str, Any]) -> Iterator[Line]:
+    found = body["identification"]
+    yield "experiment", str(body["number"])
+    yield "verdict", found["verdict"].replace("_", " ")
+    for i, reason in enumerate(found["reasons"]):
+        yield ("" if i else "reasons"), reason
+    for i, c in enumerate(found["candidates"]):
+        fitted = _recipe(c["parameters"])
+        yield (
+            ("" if i else "candidates"),
+            f"{c['structure']} ({c['family']}): p {c['probability']:.3f}, R_w {c['r_w']:.3f}",
+        )
+        if fitted:
+            yield "", f"  {fitted}"
+    for i, (name, d) in enumerate(found["descriptors"].items()):
+        bound = "at least " if d["lower_bound"] else ""
+        yield ("" if i else "descriptors"), f"{name} {bound}{d['mean']:.4g} ± {d['sd']:.2g}"
+    low, high = found["r_range"]
+    yield "compared", f"from {low:g} to {high:g} angstrom"
+    yield "settings", _recipe(body["settings"])
+    yield "pattern", f"sha256 {body['pattern_sha256']}"
+    yield "model", found["model_version"]
+
+
+def _scored(body: dict[str, Any]) -> Iterator[Line]:
+    yield "experiment", str(body["number"])
+    yield "summary", body["summary"]
+    yield from _plain(body["score"])
+
+
+def _queued(body: dict[str, Any]) -> Iterator[Line]:
+    order = body["command"]
+    yield "command", body["command_id"]
+    yield "experiment", str(body["experiment"])
+    yield "order", f"{order['action']} on {body['device']}"
+    if order["parameters"]:
+        yield "parameters", _recipe(order["parameters"])
+    yield "sample", order["sample_id"]
+    yield "expires", order["expires_at"]
+
+
+_FORMS: dict[str, Callable[[dict[str, Any]], Iterator[Line]]] = {
+    "experiment-proposed": _proposed,
+    "experiment-identified": _identified,
+    "experiment-scored": _scored,
+    "command-queued": _queued,
+}
