@@ -71,7 +71,9 @@ class LastWill:
 
 
 Handler = Callable[[Inbound], Awaitable[None]]
-"""Takes one message; it is acknowledged when this returns. Raising ends the connection, unacknowledged."""
+"""Takes one message; it is acknowledged when this returns. When it raises, the connection ends at once:
+the message stays unacknowledged, the broker publishes the will, and :meth:`Connection.finished` raises the
+same."""
 Hook = Callable[[], Awaitable[None]]
 
 
@@ -254,7 +256,10 @@ class Connection:
             await asyncio.wait(tasks)
         # What the handler raised counts for more than the loss of the connection, which is only mended.
         errors = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
-        raise min(errors, key=lambda error: isinstance(error, (aiomqtt.MqttError, NotDelivered)))
+        error = min(errors, key=lambda error: isinstance(error, (aiomqtt.MqttError, NotDelivered)))
+        if not isinstance(error, (aiomqtt.MqttError, NotDelivered)):
+            client.abandon()  # without a good-bye, so that the broker publishes the will
+        raise error
 
     async def _read(self, client: CheckedClient) -> None:
         async for message in client.messages:

@@ -109,9 +109,12 @@ class Speaker:
     async def say_goodbye(self, reason: str) -> None:
         """Publish what is left and that this device is gone, if the broker listens, and disconnect."""
         self.set_state("lost", reason)
-        with suppress(NotDelivered, JournalError, TimeoutError):
+        with suppress(NotDelivered, TimeoutError):
             async with asyncio.timeout(GOODBYE_LIMIT):
-                await self._say_all()
+                with suppress(JournalError):  # it may be why the device stops
+                    await self._say_all()
+                if self._state_due:
+                    await self._say_state()
         await self.connection.stop()
 
     async def _on_connect(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvus.drivers.data import load_pattern, store_pattern
@@ -12,6 +12,7 @@ from solvus.models.pattern import Pattern, PatternError
 CURVE = Pattern(x=range(1, 31), y=range(30))
 
 
+@settings(max_examples=25)  # each one waits for the disk
 @given(st.from_type(Pattern))
 def test_a_pattern_comes_back_as_it_was_stored(tmp_path_factory, pattern):
     folder = tmp_path_factory.mktemp("data") / "deep"

@@ -14,6 +14,9 @@ import pytest
 from solvus.drivers.broker import BrokerStartError
 
 
+@pytest.mark.parametrize(
+    "broker", ["embedded", pytest.param("mosquitto", marks=pytest.mark.slow)], indirect=True
+)
 async def test_killed_while_it_worked_it_says_interrupted_and_never_repeats(
     served, listener, make_order, tmp_path
 ):
@@ -67,6 +70,9 @@ async def test_killed_again_and_again_every_order_has_one_end(served, listener, 
         assert ("started" in kinds) >= (f"begin {order.command_id}" in moves)  # started is durable first
 
 
+@pytest.mark.parametrize(
+    "broker", ["embedded", pytest.param("mosquitto", marks=pytest.mark.slow)], indirect=True
+)
 async def test_a_device_stops_when_its_parent_is_gone(served, listener):
     process = served("--with-parent")
     await listener.until(lambda: listener.state == "ready")

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from solvus.drivers.data import load_pattern
+from solvus.drivers.journal import JournalError
 from solvus.drivers.messages import Cancel, Describe, Query, Receipt, Resend, now
 from solvus.drivers.topics import device_topic
 
@@ -83,7 +84,7 @@ async def test_the_device_judges_expiry_by_its_own_clock(running, listener, make
 
 
 async def test_a_second_order_is_rejected_as_busy(running, listener, make_order):
-    first, second = make_order(seconds=1.0), make_order()
+    first, second = make_order(seconds=0.4), make_order()
     await listener.until(lambda: listener.state == "ready")
     await listener.send(first)
     await listener.send(second)
@@ -253,6 +254,16 @@ async def test_a_stop_cancels_makes_safe_closes_and_says_goodbye(running, listen
     assert listener.states[-1][0].detail == "stopped"
     assert listener.event(order.command_id, "failed").reason == "the device was stopped"
     assert running.moves[-3:] == ["idle", "idle", "close"]
+
+
+async def test_without_its_journal_the_device_stops_and_does_not_move(running, listener, make_order):
+    await listener.until(lambda: listener.state == "ready")
+    running.journal.close()  # as good as a full or broken disk: nothing can be written any more
+    await listener.send(make_order())
+    with pytest.raises(JournalError, match="journal: "):
+        await running.task
+    await listener.until(lambda: listener.state == "lost")
+    assert running.moves == ["open", "idle", "close"]
 
 
 async def test_heartbeats_go_on_while_nothing_happens(running, listener):

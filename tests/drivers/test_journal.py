@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solvus.drivers.journal import Journal, JournalError
@@ -78,6 +78,7 @@ def test_a_receipt_prunes_the_outbox_but_not_what_is_known(tmp_path):
         assert (journal.receipted, journal.last_seq) == (5, 5)
 
 
+@settings(max_examples=30)  # each step waits for the disk
 @given(st.lists(st.sampled_from(["append", "record", "break", "receipt", "reopen"]), max_size=25))
 def test_seq_has_no_gaps_whatever_happens(tmp_path_factory, steps):
     file = tmp_path_factory.mktemp("journal") / "j"
