@@ -263,12 +263,15 @@ class Result(DeviceMessage):
         return self
 
 
+AgentState = Literal["starting", "running", "waiting", "stopped", "found", "exhausted", "lost"]
+
+
 class AgentStatus(Message):
     """Retained, and the agent's last will (then ``lost``)."""
 
     schema_: Literal["solvus.agent-status/1"] = Field(default="solvus.agent-status/1", alias="schema")
     campaign: Name
-    state: Literal["starting", "running", "waiting", "stopped", "found", "exhausted", "lost"]
+    state: AgentState
     detail: Text = ""
     experiments: int = Field(default=0, ge=0)
 
