@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlmodel import col
@@ -16,6 +16,7 @@ from solvus.agent.ledger.projections import LedgerEvent
 from solvus.agent.ledger.tables import CampaignRow, ExperimentRow, PatternRow
 from solvus.agent.outcomes import best_of
 from solvus.agent.planner.observations import Proposal
+from solvus.agent.planner.search_space import SearchSpace
 from solvus.agent.snapshot import as_experiment
 from solvus.models.identification import Identification
 from solvus.models.pattern import Pattern
@@ -103,6 +104,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
     experiments = await ledger.rows(
         ExperimentRow, ExperimentRow.campaign == campaign_id, order_by=col(ExperimentRow.number)
     )
+    campaign = Campaign.model_validate_json(row.config)
     return CampaignRecord(
         id=campaign_id,
         state=row.state,
@@ -110,10 +112,10 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         started_at=row.started_at,
         last_event_at=events[-1].at,
         ended_at=None if ended is None else ended.at,
-        campaign=Campaign.model_validate_json(row.config),
+        campaign=campaign,
         laboratory=started.body["laboratory"],
         environments=tuple(e.body["environment"] for e in (started, *resumed)),
-        experiments=tuple(_experiment(r, proposals[r.number]) for r in experiments),
+        experiments=tuple(_experiment(r, proposals[r.number], campaign.search_space) for r in experiments),
     )
 
 
@@ -121,10 +123,13 @@ def _reason(ended: LedgerEvent | None) -> str:
     return "" if ended is None else str(ended.body["reason"])
 
 
-def _experiment(row: ExperimentRow, proposal: Proposal) -> ExperimentRecord:
+def _experiment(row: ExperimentRow, proposal: Proposal, space: SearchSpace) -> ExperimentRecord:
     stored = row.identification
+    experiment = as_experiment(row)
+    # The ledger's text is sorted by name; people know the order of their own campaign file.
+    ordered = {p.name: experiment.recipe[p.name] for p in space.parameters if p.name in experiment.recipe}
     return ExperimentRecord(
-        experiment=as_experiment(row),
+        experiment=replace(experiment, recipe=ordered),
         proposal=proposal,
         identification=None if stored is None else Identification.model_validate_json(stored),
         pattern_sha256=row.pattern_sha256,

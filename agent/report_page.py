@@ -105,7 +105,7 @@ def _section(heading: str, content: str) -> str:
     return f"<h2>{escape(heading)}</h2>\n{content}" if content else ""
 
 
-def _table(
+def table(
     head: Sequence[str],
     rows: Iterable[Sequence[str]],
     *,
@@ -241,7 +241,7 @@ def _recipe_table(best: ExperimentRecord, space: SearchSpace) -> str:
         else:
             searched = f"{parameter.lower:g} to {parameter.upper:g}"
             rows.append((parameter.name, value, parameter.unit, searched))
-    return _table(("parameter", "value", "unit", "searched"), rows, numbers=frozenset({1}))
+    return table(("parameter", "value", "unit", "searched"), rows, numbers=frozenset({1}))
 
 
 def candidates_table(identification: Identification) -> str:
@@ -259,7 +259,7 @@ def candidates_table(identification: Identification) -> str:
         for c in identification.candidates
     ]
     head = ("structure", "family", "probability", "R_w", "diameter (Å)", "bond length (Å)", "u_iso (Å²)")
-    return _table(head, rows, numbers=frozenset(range(2, 7)), best=0)
+    return table(head, rows, numbers=frozenset(range(2, 7)), best=0)
 
 
 def descriptor_words(identification: Identification) -> str:
@@ -276,20 +276,20 @@ def _experiments(record: CampaignRecord) -> str:
     names = ", ".join(with_unit(p) for p in record.campaign.search_space.parameters)
     best = record.best
     head = ("#", "source", "recipe", "outcome", "structure", "D (Å)", "distance", "remark")
-    rows = [_experiment_row(r, record.campaign.search_space) for r in record.experiments]
+    rows = [_experiment_row(r) for r in record.experiments]
     index = record.experiments.index(best) if best is not None else -1
-    table = _table(head, rows, numbers=frozenset({0, 5, 6}), best=index)
-    return f'<p class="soft">Recipes: {escape(names)}.</p>\n<div class="wide">{table}</div>'
+    listed = table(head, rows, numbers=frozenset({0, 5, 6}), best=index)
+    return f'<p class="soft">Recipes: {escape(names)}.</p>\n<div class="wide">{listed}</div>'
 
 
-def _experiment_row(record: ExperimentRecord, space: SearchSpace) -> tuple[str, ...]:
+def _experiment_row(record: ExperimentRecord) -> tuple[str, ...]:
     e, distance = record.experiment, distance_of(record.experiment)
     reasons = () if record.identification is None else record.identification.reasons
     remarks = [role_of(e), record.reason, *reasons]
     return (
         str(e.number),
         record.proposal.source,
-        " · ".join(short_value(e.recipe[p.name]) for p in space.parameters),
+        " · ".join(map(short_value, e.recipe.values())),
         outcome_of(e).value,
         structure_of(record.identification),
         diameter_of(record.identification),

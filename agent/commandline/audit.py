@@ -117,7 +117,7 @@ def show(
     )
     lines = explain(event) or [("", describe(event))]
     for label, text in (*lines, *((name.replace("_", " "), digest) for name, digest in chain.items())):
-        out.print(f"{label:12} {text}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{label:14} {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 async def _event(ledger: Ledger, number: int) -> EventRow:

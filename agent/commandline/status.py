@@ -112,9 +112,9 @@ def _campaign_table(records: list[CampaignRecord]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("campaign", overflow="fold")
+    table.add_column("campaign", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for heading in ("experiments", "best", "distance"):
+    for heading in ("made", "best", "distance"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("found in", no_wrap=True)
     table.add_column("last event (UTC)", no_wrap=True)

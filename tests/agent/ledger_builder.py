@@ -47,9 +47,11 @@ Fate = Literal[
 """What becomes of one experiment; ``confirms`` is a replicate of the latest hit that hits as well."""
 
 FOUND: tuple[Fate, ...] = (
-    *("miss", "miss", "no-product", "miss", "untrusted", "miss", "broken", "miss"),
-    *("near", "miss", "near", "near", "untrusted", "near", "hit", "confirms"),
+    *("miss", "no-product", "miss", "untrusted", "broken", "miss", "near", "miss"),
+    *("near", "hit", "confirms"),
 )
+INITIAL = 6
+"""Experiments of the even filling at the start."""
 CONDITIONS = Conditions(qmin=0.8, qmax=20.0, qdamp=0.03, qbroad=0.01, wavelength=0.1822)
 BOND, DIAMETER = 2.88, 35.0
 SPACE = SearchSpace(
@@ -275,7 +277,7 @@ class LedgerBuilder:
                 versions={"solvus": "0.1.0"},
                 explanation=f"experiment {self.hit} hit the target; made again to confirm it",
             )
-        initial = self.count <= 8
+        initial = self.count <= INITIAL
         spread = {"hit": 0.0, "near": 0.15}.get(fate, 1.0)
         vector = (1 - spread) * SPACE.encode(BEST) + spread * self.random.uniform(size=5) * [1, 1, 1, 1, 3]
         recipe = BEST if fate == "hit" else SPACE.decode(vector)
