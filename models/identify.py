@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from solvus.models.identification import Candidate, Descriptor, Identification, Verdict
 from solvus.models.pattern import Pattern, PatternError
-from solvus.models.recognition.candidates import Data, Refined, probabilities, refine
+from solvus.models.recognition.candidates import Data, Refined, Refinement, probabilities, refine
 from solvus.models.recognition.matching import (
     FARTHEST,
     Match,
@@ -30,8 +30,9 @@ from solvus.models.recognition.matching import (
     matcher,
     representatives,
 )
+from solvus.models.recognition.mixture import fraction_descriptors
 from solvus.models.recognition.quality import Quality, assess
-from solvus.models.recognition.size import bond_descriptor, diameter_descriptor, fraction_descriptors
+from solvus.models.recognition.size import bond_descriptor, diameter_descriptor
 from solvus.models.refinement.least_squares import QDAMP_PRIOR, calculated, r_weighted
 from solvus.models.scattering.simulate import pattern_of
 from solvus.models.structures.clusters import metals
@@ -134,11 +135,11 @@ def identify(
         library,
         _remarks(quality, pattern.conditions.qbroad if qbroad is None else qbroad),
     )
-    refined = _search(question, chosen)
-    objections = _objections(question, refined[0], chosen)
+    refinement = _search(question, chosen)
+    objections = _objections(question, refinement.candidates[0], chosen)
     if objections:
-        return _none(question, refined, chosen, objections, top)
-    return _identified(question, refined, chosen, top)
+        return _none(question, refinement.candidates, chosen, objections, top)
+    return _identified(question, refinement, chosen, top)
 
 
 def curve_of(
@@ -205,7 +206,7 @@ def _foreign_peak(question: _Question, best: Refined) -> float | None:
     return float(window.r[short][residual[short].argmax()])
 
 
-def _search(question: _Question, elements: list[str] | None) -> list[Refined]:
+def _search(question: _Question, elements: list[str] | None) -> Refinement:
     """Coarse match and refinement within the bond lengths of the elements, or of any metal."""
     data = question.data
     setting = Setting(
@@ -297,14 +298,13 @@ def _candidates(
 
 
 def _identified(
-    question: _Question, refined: list[Refined], elements: list[str] | None, top: int
+    question: _Question, refinement: Refinement, elements: list[str] | None, top: int
 ) -> Identification:
     data, library, r_range = question.data, question.library, question.r_range
+    refined = refinement.candidates
     share = probabilities(refined, data, r_range)
     descriptors = {
-        "diameter": diameter_descriptor(
-            refined, share, data, library, r_first=r_range[0], qdamp=question.qdamp
-        ),
+        "diameter": diameter_descriptor(refinement, share, float(data.r[-1])),
         "bond_length": bond_descriptor(refined, share),
         **fraction_descriptors(refined, share, data, library, r_range),
     }
@@ -324,7 +324,7 @@ def _none(
     """Nothing explains the pattern; when elements were given, say whether another metal would."""
     reasons = list(objections)
     if elements is not None:
-        free = _search(question, None)[0]
+        free = _search(question, None).candidates[0]
         others = _elements_of(free.bond, None)[:6]
         if others and not _objections(question, free, None):
             reasons.append(

@@ -74,6 +74,21 @@ class Data:
         return covered * (self.qmax - self.qmin) / math.pi
 
 
+class Windows:
+    """Windows on the same points for models of many sizes; reaches of 30 angstrom let a few kernels serve all."""
+
+    def __init__(self, data: Data, r_range: tuple[float, float], *, thinning: float) -> None:
+        self._data, self._r_range, self._thinning = data, r_range, thinning
+        self._made: dict[int, Window] = {}
+
+    def reaching(self, longest: float) -> Window:
+        """A window for pair distances up to ``longest`` (angstrom)."""
+        reach = math.ceil(longest / 30.0)
+        if reach not in self._made:
+            self._made[reach] = self._data.window(self._r_range, 30.0 * reach, thinning=self._thinning)
+        return self._made[reach]
+
+
 @dataclass(frozen=True)
 class Refined:
     """One geometry with its fit."""
@@ -90,6 +105,24 @@ class Refined:
         return self.entry.diameter * self.bond
 
 
+@dataclass(frozen=True)
+class SizeSupport:
+    """How well one member of a family agrees with the whole measured range: ``support`` is the logarithm of
+    likelihood and prior."""
+
+    entry: Entry
+    diameter: float
+    support: float
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Refined candidates by R_w, best first, and the size profile of each family that stayed in contention."""
+
+    candidates: list[Refined]
+    profiles: dict[str, list[SizeSupport]]
+
+
 def refine(
     matches: Sequence[Match],
     data: Data,
@@ -98,17 +131,13 @@ def refine(
     r_range: tuple[float, float],
     bond_limits: tuple[float, float],
     qdamp: float | None,
-) -> list[Refined]:
+) -> Refinement:
     """Refine the best match of each family; then, in the families that stay in contention, the members whose size
     agrees with the whole measured range.
 
     Parameters
     ----------
     matches : best first. bond_limits : angstrom.
-
-    Returns
-    -------
-    Refined candidates by R_w, best first.
     """
     leaders: dict[str, Match] = {}
     for match in matches:
@@ -124,9 +153,11 @@ def refine(
     first = [refined(match.entry, match.bond) for match in leaders.values()]
     best = min(candidate.fit.r_w for candidate in first)
     found = {candidate.entry.name: candidate for candidate in first}
+    profiles: dict[str, list[SizeSupport]] = {}
     for candidate in first:
         if candidate.fit.r_w <= CONTENDER * best:
             sizes = size_profile(candidate, data, library, r_first=r_range[0], qdamp=qdamp)
+            profiles[candidate.entry.family] = sizes
             members = sorted(sizes, key=lambda s: (-s.support, s.entry.name))[:PER_FAMILY]
             if candidate.entry.name not in {member.entry.name for member in members}:
                 # Its size contradicts the far range: it only led the way to the family's bond length.
@@ -134,17 +165,8 @@ def refine(
             for member in members:
                 if member.entry.name not in found:
                     found[member.entry.name] = refined(member.entry, candidate.bond)
-    return sorted(found.values(), key=lambda candidate: (candidate.fit.r_w, candidate.entry.name))
-
-
-@dataclass(frozen=True)
-class SizeSupport:
-    """How well one member of a family agrees with the whole measured range: ``support`` is the logarithm of
-    likelihood and prior."""
-
-    entry: Entry
-    diameter: float
-    support: float
+    ranked = sorted(found.values(), key=lambda candidate: (candidate.fit.r_w, candidate.entry.name))
+    return Refinement(ranked, profiles)
 
 
 def size_profile(
@@ -161,14 +183,10 @@ def size_profile(
     sigmas = np.zeros(1) if qdamp is not None else DAMPINGS
     spread = np.array([qdamp]) if qdamp is not None else QDAMP_PRIOR[0] + QDAMP_PRIOR[1] * DAMPINGS
     members = library.subset(family=leader.entry.family)
-    windows: dict[int, Window] = {}
+    windows = Windows(data, r_range, thinning=1.0)
     found = []
     for entry in members:
-        # Kernels come in reaches of 30 angstrom, so that three or four serve the whole family.
-        reach = math.ceil(entry.span * leader.bond / 30.0) * 30
-        if reach not in windows:
-            windows[reach] = data.window(r_range, float(reach), thinning=1.0)
-        window = windows[reach]
+        window = windows.reaching(entry.span * leader.bond)
         f = f_of(library.scattering(entry), window.q, leader.bond, leader.fit["u_iso"], leader.fit["delta2"])
         dampings = np.exp(-0.5 * np.outer(spread, window.r) ** 2)
         misfits = _scaled_misfits((f @ window.kernel) * dampings, window.observed)

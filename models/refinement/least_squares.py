@@ -125,7 +125,7 @@ def _correlation(unit: UnitScattering, q: Floats, b: float, u: float, delta2: fl
 
 def calculated(unit: UnitScattering, window: Window, parameters: dict[str, float]) -> Floats:
     """G(r) of the model on the window's points: (k,)."""
-    f = f_and_slopes(unit, window.q, parameters["bond_length"], parameters["u_iso"], parameters["delta2"])[0]
+    f = f_of(unit, window.q, parameters["bond_length"], parameters["u_iso"], parameters["delta2"])
     damping = np.exp(-0.5 * (parameters["qdamp"] * window.r) ** 2)
     curve: Floats = parameters["scale"] * damping * (f @ window.kernel)
     return curve
