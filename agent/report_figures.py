@@ -121,6 +121,10 @@ def _legend(axes: Axes, **what: Any) -> None:
     )
 
 
+def _whole_numbers() -> MaxNLocator:
+    return MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10])
+
+
 def _log_ticks(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -146,11 +150,10 @@ def history_figure(records: Sequence[ExperimentRecord], found: Sequence[int]) ->
         y = [max(d or 0.0, LEAST_DISTANCE) for _, d, _ in points]
         error = [min(s, 0.99 * value) for (_, _, s), value in zip(points, y, strict=True)]
         axes.errorbar(x, y, error, ls="none", elinewidth=0.8, ecolor=GREY, label=label, zorder=2, **style)
-    for number in found:
-        d = distance_of(experiments[number - 1]) or 0.0
-        axes.annotate(
-            str(number), (number, max(d, LEAST_DISTANCE)), (7, -3), textcoords="offset points", fontsize=9
-        )
+    if found:
+        height = max(distance_of(experiments[found[0] - 1]) or 0.0, LEAST_DISTANCE)
+        words = f"found: {' and '.join(map(str, found))}"
+        axes.annotate(words, (found[0], height), (-9, -3), textcoords="offset points", ha="right", fontsize=9)
     axes.axhline(1.0, color=VERMILION, lw=0.9, ls=(0, (5, 3)), label="1 tolerance")
     axes.set_yscale("log")
     _log_ticks(axes.yaxis)
@@ -172,20 +175,18 @@ Style = dict[str, object]
 def _kinds(records: Sequence[ExperimentRecord]) -> list[tuple[str, Style, list[ExperimentRecord]]]:
     """Scored experiments by what they are, with the marker of each kind; kinds that do not occur are left out."""
     scored = [r for r in records if distance_of(r.experiment) is not None]
-    first = [r for r in scored if r.experiment.replicate_of is None]
-    again = [r for r in scored if r.experiment.replicate_of is not None]
-    kinds: list[tuple[str, Style, list[ExperimentRecord]]] = [
-        (
-            "miss",
-            {"marker": "o", "ms": 5, "mfc": BLUE, "mec": BLUE},
-            [r for r in first if not r.experiment.hit],
-        ),
-        (
-            "hit",
-            {"marker": "*", "ms": 13, "mfc": GREEN, "mec": "white"},
-            [r for r in first if r.experiment.hit],
-        ),
-        ("replicate", {"marker": "D", "ms": 6, "mfc": "none", "mec": GREEN, "mew": 1.6}, again),
+    miss: Style = {"marker": "o", "ms": 5, "mfc": BLUE, "mec": BLUE}
+    hit: Style = {"marker": "*", "ms": 13, "mfc": GREEN, "mec": "white"}
+    again: Style = {"marker": "D", "ms": 6, "mfc": "none", "mew": 1.6}
+    styles = {
+        (False, False): ("miss", miss),
+        (True, False): ("hit", hit),
+        (True, True): ("replicate, hit", again | {"mec": GREEN}),
+        (False, True): ("replicate, miss", again | {"mec": BLUE}),
+    }
+    kinds = [
+        (*style, [r for r in scored if (r.experiment.hit, r.experiment.replicate_of is not None) == kind])
+        for kind, style in styles.items()
     ]
     return [kind for kind in kinds if kind[2]]
 
@@ -211,10 +212,11 @@ def _failures(strip: Axes, records: Sequence[ExperimentRecord]) -> None:
         marker, colour = markers.get(outcome, ("+", "black"))
         x = [r.number for r in records if outcome_of(r.experiment) is outcome]
         strip.plot(x, [height] * len(x), marker, color=colour, ms=6, mfc="none", mew=1.4)
-    strip.set_yticks(range(len(present)), [o.value for o in present])
-    strip.set_ylim(len(present) - 0.4 if present else 0.6, -0.6)
+    labels = [o.value for o in present] or ["no failures"]
+    strip.set_yticks(range(len(labels)), labels)
+    strip.set_ylim(len(labels) - 0.4, -0.6)
     strip.set_xlim(0.4, max((r.number for r in records), default=1) + 0.6)
-    strip.xaxis.set_major_locator(MaxNLocator(integer=True))
+    strip.xaxis.set_major_locator(_whole_numbers())
     strip.set_xlabel("experiment")
     _tidy(strip)
     strip.tick_params(axis="y", length=0)
@@ -272,7 +274,7 @@ def _one_parameter(
         axes.axhline(height, color=VERMILION, lw=0.8, ls=(0, (5, 3)), zorder=1)
         axes.plot([best.number], [height], "o", ms=11, mfc="none", mec=VERMILION, mew=1.6, zorder=4)
     _scale(axes, parameter)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(_whole_numbers())
     axes.set_title(with_unit(parameter), fontsize=9.5, loc="left")
     _tidy(axes)
 
