@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from solvus.agent.planner.search_space import SearchSpace
+from solvus.agent.planner.settings import PlannerSettings
 from solvus.drivers.messages import Name
 
 CampaignName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -58,12 +59,6 @@ class Devices(_Part):
     measurement: tuple[Name, ...] = Field(min_length=1)
 
 
-class PlannerChoice(_Part):
-    method: Literal["surrogate", "sobol"] = "surrogate"
-    initial: int | None = Field(default=None, ge=1, le=1000)
-    """Space-filling recipes before the surrogate takes over; the planner chooses when left out."""
-
-
 class IdentificationChoice(_Part):
     elements: tuple[str, ...] = ()
     """Metals that may be present; those of the target when left out."""
@@ -107,7 +102,7 @@ class Campaign(_Part):
     """Replicates that must hit as well before the target is called found."""
     hit_probability: float = Field(default=0.5, gt=0.0, lt=1.0)
     """Least probability of being within all tolerances that makes a hit."""
-    planner: PlannerChoice = PlannerChoice()
+    planner: PlannerSettings = PlannerSettings()
     identification: IdentificationChoice = IdentificationChoice()
     timing: Timing = Timing()
     seed: int = Field(default=1, ge=0, lt=2**31)

@@ -106,9 +106,7 @@ class CampaignLoop:
                 end = await self._turn()
                 if end is not None:
                     return end
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), TICK)
-                self._changed.clear()
+                await self._rest()
         finally:
             for task in self._jobs.values():
                 task.cancel()
@@ -121,6 +119,13 @@ class CampaignLoop:
         self._stopping = True
         self._changed.set()
 
+    async def _rest(self) -> None:
+        """Until something changes, or for a tick. (``wait_for`` can swallow a cancel on Python 3.11.)"""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK):
+                await self._changed.wait()
+        self._changed.clear()
+
     async def _await_devices(self) -> None:
         deadline = self._clock() + timedelta(seconds=self.campaign.timing.devices_ready)
         while missing := self._wire.missing():
@@ -132,9 +137,7 @@ class CampaignLoop:
                     f"devices: {', '.join(missing)} did not appear on laboratory {self.bench.laboratory.name} within "
                     f"{self.campaign.timing.devices_ready:g} s; start them with `solvus lab LAB.yaml`"
                 )
-            self._changed.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), TICK)
+            await self._rest()
         self._wire.limits(self.bench.measurement, ACTIONS["measure"])  # refuses one that cannot
         for device in self.bench.synthesis:
             check_space(self.campaign.search_space, device, self._wire.limits((device,), ACTIONS["make"]))

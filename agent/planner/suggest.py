@@ -24,7 +24,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from solvus.agent.planner.feasibility import Feasibility, fit_feasibility
 from solvus.agent.planner.observations import Observation, Proposal, Source
 from solvus.agent.planner.outputs import Output, utility
 from solvus.agent.planner.search_space import Recipe, SearchSpace
+from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.surrogate import VectorGP, fit
 from solvus.agent.scoring import TargetDescriptors
 
@@ -58,19 +59,6 @@ PACKAGES = ("solvus", "torch", "botorch", "numpy", "scipy")
 
 class PlannerError(ValueError):
     """A request that cannot be planned; one sentence names the field and the fix."""
-
-
-class PlannerSettings(BaseModel):
-    """How to plan.
-
-    ``method``: ``sobol`` is the control arm of a benchmark, an even filling of the space without any model.
-    ``initial``: Sobol proposals before the model takes over; by default max(2 d, 8).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: Literal["surrogate", "sobol"] = "surrogate"
-    initial: int | None = Field(default=None, ge=1)
 
 
 class PlanRequest(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -194,7 +195,7 @@ async def test_the_broker_may_die_under_a_running_campaign(
         agent = start_agent(tmp_path, lab)
         wait_for_event(tmp_path / "ledger.db", "command-moved", '"to":"started"', count=2)
         broker.stop()
-        time.sleep(1.0)
+        await asyncio.sleep(1.0)
         again = type(broker)(port=port, folder=tmp_path / "broker")
         again.start()
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from solvus.agent.states import (
@@ -40,11 +42,11 @@ def test_the_designed_paths_exist() -> None:
     experiment = [
         ExperimentState(s)
         for s in (
-            "proposed approved synthesising synthesised measuring measured identified scored".split()
+            ["proposed", "approved", "synthesising", "synthesised", "measuring", "measured", "identified", "scored"]
         )
     ]
     for path, arrows in ((command, COMMAND_ARROWS), (experiment, EXPERIMENT_ARROWS)):
-        for now, to in zip(path, path[1:], strict=False):
+        for now, to in pairwise(path):
             assert to in arrows[now]
 
 

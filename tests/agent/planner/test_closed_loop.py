@@ -18,7 +18,7 @@ import pytest
 from solvus.agent.planner.observations import Observation
 from solvus.agent.planner.planner import Planner
 from solvus.agent.planner.search_space import Categorical, Continuous, Recipe, SearchSpace
-from solvus.agent.planner.suggest import PlannerSettings
+from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 

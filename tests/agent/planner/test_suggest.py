@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from solvus.agent.planner.observations import Observation, Outcome, Proposal
 from solvus.agent.planner.planner import Planner
 from solvus.agent.planner.search_space import Categorical, Continuous, Integer, Recipe, SearchSpace
-from solvus.agent.planner.suggest import PlannerError, PlannerSettings, PlanRequest, suggest
+from solvus.agent.planner.settings import PlannerSettings
+from solvus.agent.planner.suggest import PlannerError, PlanRequest, suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 
