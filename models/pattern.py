@@ -136,7 +136,9 @@ class Pattern(BaseModel):
     @property
     def canonical_json(self) -> str:
         """JSON text with sorted keys and no spaces: equal patterns give equal text."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
 
     @property
     def sha256(self) -> str:

@@ -32,6 +32,8 @@ NANOMETRE_END = 6.5
 """A grid that ends before this, in steps under 0.005, was written in nanometres: no program writes G(r) to
 less than 6.5 angstrom in such steps."""
 FINE_STEP = 0.005
+SHORTEST_BOND = 0.6
+"""angstrom; H-H has 0.74, so a strongest peak below it on a fine grid is one in nanometres."""
 KNOWN_OTHER = {
     ".chi": "raw intensity I(Q)",
     ".sq": "S(Q)",
@@ -63,7 +65,8 @@ def read_gr(path: Path | str) -> Pattern:
     header, labels = lines[:start], _labels(lines[:start])
     _refuse_other_quantities(path, header, labels)
     table = _parse_rows(path, lines, start)
-    _check_grid(path, table[:, 0], start, [*header, labels])
+    _check_grid(path, table[:, 0], start)
+    _check_unit(path, table, [*header, labels])
     dy = _uncertainty(table, labels)
     try:
         conditions = Conditions(**_conditions(header, labels))
@@ -186,10 +189,12 @@ def _parse_rows(path: Path, lines: list[str], start: int) -> NDArray[np.float64]
         if not np.isfinite(row[:2]).all():
             _refuse(path, "NaN or infinite; remove the point's cause and export again", i + 1)
         rows.append(row)
+    if lines[last].rstrip().endswith((".", "-", "+")) and not lines[last - 1].rstrip().endswith("."):
+        _refuse(path, "the last line is cut off; export the file again", last + 1)
     return np.array(rows)
 
 
-def _check_grid(path: Path, r: NDArray[np.float64], start: int, header: list[str]) -> None:
+def _check_grid(path: Path, r: NDArray[np.float64], start: int) -> None:
     steps = np.diff(r)
     typical = float(np.median(steps))
     if r[0] < 0:
@@ -214,11 +219,21 @@ def _check_grid(path: Path, r: NDArray[np.float64], start: int, header: list[str
             f"elsewhere {typical:g}); export it on a uniform grid",
             start + where + 2,
         )
-    column = " ".join(line for line in header if re.match(r"^\s*#+\s*L\b", line))
-    if re.search(r"\br\s*[\(\[]\s*nm\b|nanomet", column + " ".join(header), re.IGNORECASE):
+
+
+def _check_unit(path: Path, table: NDArray[np.float64], header: list[str]) -> None:
+    """Refuse nanometres: 1/nm taken for 1/angstrom is the classic silent corruption."""
+    r, g = table[:, 0], table[:, 1]
+    if re.search(r"\br\s*[\(\[]\s*nm\b|nanomet", " ".join(header), re.IGNORECASE):
         _refuse(path, "r is in nanometres by its header; convert r to angstrom (and G to 1/angstrom^2)")
-    if r[-1] < NANOMETRE_END and typical < FINE_STEP:
-        _refuse(path, f"r ends at {r[-1]:g} in steps of {typical:g}: that is nanometres; convert to angstrom")
+    step = float(np.median(np.diff(r)))
+    if step >= FINE_STEP:
+        return
+    if r[-1] < NANOMETRE_END:
+        _refuse(path, f"r ends at {r[-1]:g} in steps of {step:g}: that is nanometres; convert to angstrom")
+    peak = float(r[int(g.argmax())])
+    if peak < SHORTEST_BOND:
+        _refuse(path, f"the strongest peak at r = {peak:g} can only be nanometres; convert r to angstrom")
 
 
 def _field(header: list[str], name: str) -> str | None:

@@ -140,6 +140,7 @@ def _with_progress(files: list[Path]) -> Iterator[Path]:
 
 
 def _print(path: Path, answer: Identification) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
@@ -148,24 +149,18 @@ def _print(path: Path, answer: Identification) -> None:
         out.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
     if answer.verdict == "poor_data" or not answer.candidates:
         return
-    table = Table(title=None if answer.verdict == "identified" else "nearest, but none of them explains it")
-    for column in (
-        "structure",
-        "family",
-        "elements",
-        "probability",
-        "R_w",
-        "bond / Å",
-        "diameter / Å",
-        "U_iso / Å²",
-    ):
-        table.add_column(column, justify="left" if column in ("structure", "family", "elements") else "right")
+    title = None if answer.verdict == "identified" else "nearest, but none of them explains it"
+    # Tight enough that the longest structure name stays whole on 80 columns.
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("structure", overflow="fold")
+    table.add_column("family", no_wrap=True)
+    for column in ("prob", "R_w", "bond", "D", "U_iso"):
+        table.add_column(column, justify="right", no_wrap=True)
     for candidate in answer.candidates:
         parameters = candidate.parameters
         table.add_row(
-            candidate.structure,
+            f"{'/'.join(candidate.elements)} {candidate.structure}".strip(),
             candidate.family,
-            " ".join(candidate.elements),
             f"{candidate.probability:.2f}",
             f"{candidate.r_w:.3f}",
             f"{parameters['bond_length']:.3f}",
@@ -173,6 +168,7 @@ def _print(path: Path, answer: Identification) -> None:
             f"{parameters['u_iso']:.4f}",
         )
     out.print(table)
+    out.print("  bond length and diameter D in Å, U_iso in Å²", highlight=False)
     if answer.descriptors:
         size, bond = answer.descriptors["diameter"], answer.descriptors["bond_length"]
         bound = "at least " if size.lower_bound else ""

@@ -7,9 +7,9 @@ The pattern is taken as a non-negative mixture of many sizes of every family,
 all with the bond length and the damping of the leading candidate. G(r) is per atom, so shares are shares of atoms. The
 mixture minimises
 
-    |G_obs - sum_k a_k G_k|^2 / |G_obs|^2  +  2 MIXING_FLOOR^2 sum_{k not of the leading family} a_k / a_leader,
+    |G_obs - sum_k a_k G_k|^2 / |G_obs|^2  +  2 MIXING_FLOOR^2 sum_{k not of the leading family} a_k / a_typical,
 
-with a_leader the amount of the leading candidate alone. The penalty keeps families whose curves differ by less than the
+with a_typical the amount of a typical member alone. The penalty keeps families whose curves differ by less than the
 model error from sharing what the leader explains; families whose curves differ are hardly shifted by it.
 """
 
@@ -29,7 +29,6 @@ from solvus.models.recognition.candidates import (
     Data,
     Refined,
     Windows,
-    log_prior,
 )
 from solvus.models.refinement.least_squares import calculated
 from solvus.models.structures.clusters import FAMILIES
@@ -37,16 +36,20 @@ from solvus.models.structures.library import Entry, Library
 
 Floats = NDArray[np.float64]
 
-MIXING_FLOOR = 0.03
-"""R_w that a second family must explain before it is believed in full: half the model error of good data."""
+MIXING_FLOOR = 0.015
+"""R_w that a second family must explain before it is believed: a quarter of the model error of good data, because the
+mixture of many sizes leaves less of it than one candidate does."""
 SIZE_RATIO = 1.2
 """Ratio of neighbouring diameters of one shape in the mixture: finer sizes cannot be told apart within a mixture."""
-LEAST_PRIOR = -1.5
-"""Multiply twinned members of lower log prior, above 3,700 atoms, imitate faulted fcc and are left out."""
-WIDTHS = (0.7, 1.0)
+SIZES = (0.5, 1.7)
+"""Diameters taken into the mixture, relative to the leader's."""
+TWINNED = frozenset({"twinned-sphere", "double-twinned-sphere"})
+"""Left out: a particle with one twin plane scatters like a mixture of fcc with decahedra or icosahedra, and would hide
+either. For the shares, its twinned part therefore counts as decahedral."""
+WIDTHS = (0.65, 0.8, 1.0)
 """Factors on the leader's u: a leader that stands in for a mixture comes out too wide."""
-RESOLUTION = 0.02
-"""Least standard uncertainty of a share: what the spacing of the sizes leaves."""
+RESOLUTION = 0.04
+"""Least standard uncertainty of a share: what the spacing of the sizes leaves on simulated samples of known shares."""
 RIDGE = 1e-9
 """Relative; keeps equal curves solvable."""
 
@@ -65,7 +68,7 @@ def fraction_descriptors(
     refined : candidates with their probabilities ``weights``.
     """
     leader = refined[int(np.argmax(weights))]
-    members = _members(library, [leader.entry, *(candidate.entry for candidate in refined)])
+    members = _members(library, leader, refined)
     windows = Windows(data, r_range, thinning=POINTS_PER_NYQUIST)
     observed = windows.reaching(0.0).observed
     penalised = np.array([entry.family != leader.entry.family for entry in members])
@@ -77,29 +80,32 @@ def fraction_descriptors(
             for entry in members
         ]
         design = np.stack(curves, axis=1)
-        amounts = _amounts(design, observed, design[:, 0], penalised)
+        amounts = _amounts(design, observed, penalised)
         solutions.append((float(np.linalg.norm(observed - design @ amounts)), design, amounts))
     misfit, design, amounts = min(solutions, key=lambda solution: solution[0])
     independent = INDEPENDENT_SHARE * data.independent_points(r_range)
     return _shares(members, design, amounts, observed, misfit, independent)
 
 
-def _members(library: Library, wanted: Sequence[Entry]) -> list[Entry]:
-    """The wanted geometries first, then sizes of every shape spaced by ``SIZE_RATIO``."""
-    chosen = list({entry.name: entry for entry in wanted}.values())
+def _members(library: Library, leader: Refined, refined: Sequence[Refined]) -> list[Entry]:
+    """The refined geometries, and sizes of every shape around the leader's, spaced by ``SIZE_RATIO``."""
+    smallest, largest = (factor * leader.entry.diameter for factor in SIZES)
+    chosen = [candidate.entry for candidate in refined if candidate.entry.shape not in TWINNED]
     last: dict[tuple[str, str], float] = {}
     for entry in library.entries:
         key = entry.family, entry.shape
-        if entry.diameter >= last.get(key, 0.0) * SIZE_RATIO and log_prior(entry) >= LEAST_PRIOR:
+        spaced = entry.diameter >= last.get(key, 0.0) * SIZE_RATIO
+        if spaced and entry.shape not in TWINNED and smallest <= entry.diameter <= largest:
             last[key] = entry.diameter
             if entry not in chosen:
                 chosen.append(entry)
     return chosen
 
 
-def _amounts(design: Floats, observed: Floats, alone: Floats, penalised: NDArray[np.bool_]) -> Floats:
+def _amounts(design: Floats, observed: Floats, penalised: NDArray[np.bool_]) -> Floats:
     """The amounts a_k. The quadratic problem becomes non-negative least squares on the factor of its matrix."""
-    total = max(float(alone @ observed) / float(alone @ alone), 1e-12)
+    total = float(np.median(design.T @ observed / np.einsum("ij,ij->j", design, design)))
+    total = max(total, 1e-12)
     penalty = np.where(penalised, MIXING_FLOOR**2 * float(observed @ observed) / total, 0.0)
     gram = design.T @ design
     factor = np.linalg.cholesky(gram + RIDGE * np.trace(gram) * np.eye(len(gram)))

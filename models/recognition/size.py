@@ -23,7 +23,9 @@ Floats = NDArray[np.float64]
 PLAUSIBLE = 0.02
 """Families below this probability do not speak on the size."""
 GRID_SPREAD = 0.015
-"""Standard uncertainty of the diameter that the spacing of the library leaves, 3.5 % / sqrt 12 and rounded up."""
+"""Least relative standard uncertainty of the diameter: shapes of equal volume differ by as much in their scattering."""
+CALIBRATION = 5e-4
+"""Relative standard uncertainty of every length from the calibration of detector distance and wavelength."""
 BEYOND = 0.95
 """A particle larger than this share of the measured range ends outside it."""
 
@@ -37,6 +39,7 @@ def diameter_descriptor(refinement: Refinement, weights: Floats, r_end: float) -
     r_end : where the data end, angstrom.
     """
     sizes: list[float] = []
+    gaps: list[float] = []
     posterior: list[float] = []
     for family, profile in refinement.profiles.items():
         chosen = [c.entry.family == family for c in refinement.candidates]
@@ -45,15 +48,28 @@ def diameter_descriptor(refinement: Refinement, weights: Floats, r_end: float) -
             continue
         logs = np.array([support.support for support in profile])
         share = np.exp(logs - logs.max())
-        sizes += [support.diameter for support in profile]
+        own = np.array([support.diameter for support in profile])
+        sizes += own.tolist()
+        gaps += _gaps(own).tolist()
         posterior += (weight * share / share.sum()).tolist()
     total = np.array(posterior)
-    return _summary(np.array(sizes), total / total.sum(), min(FULL_RANGE, r_end))
+    return _summary(np.array(sizes), np.array(gaps), total / total.sum(), min(FULL_RANGE, r_end))
 
 
-def _summary(sizes: Floats, posterior: Floats, end: float) -> Descriptor:
+def _gaps(sizes: Floats) -> Floats:
+    """How far apart the library's sizes lie around each one: a true size may be anywhere between them."""
+    ordered = np.unique(np.round(sizes, 6))
+    if len(ordered) < 2:
+        return np.zeros_like(sizes)
+    found: Floats = np.interp(sizes, ordered, np.gradient(ordered))
+    return found
+
+
+def _summary(sizes: Floats, gaps: Floats, posterior: Floats, end: float) -> Descriptor:
     mean = float(posterior @ sizes)
-    sd = math.sqrt(float(posterior @ (sizes - mean) ** 2) + (GRID_SPREAD * mean) ** 2)
+    # A size that lies anywhere in a gap of the library is uniform in it: variance gap^2 / 12.
+    grid = max(float(posterior @ gaps**2) / 12.0, (GRID_SPREAD * mean) ** 2)
+    sd = math.sqrt(float(posterior @ (sizes - mean) ** 2) + grid)
     if float(posterior[sizes > BEYOND * end].sum()) > 0.5:
         # What the data exclude is only what lies below: the 5 % quantile, and no more than the range itself.
         order = np.argsort(sizes, kind="stable")
@@ -67,4 +83,5 @@ def bond_descriptor(refined: Sequence[Refined], weights: Floats) -> Descriptor:
     bonds = np.array([c.bond for c in refined])
     sds = np.array([c.fit.uncertainties["bond_length"] for c in refined])
     mean = float(weights @ bonds)
-    return Descriptor(mean=mean, sd=math.sqrt(float(weights @ (sds**2 + (bonds - mean) ** 2))))
+    variance = float(weights @ (sds**2 + (bonds - mean) ** 2)) + (CALIBRATION * mean) ** 2
+    return Descriptor(mean=mean, sd=math.sqrt(variance))

@@ -1,0 +1,213 @@
+"""The way in and back: what is simulated from a structure is identified as it; what is none of these is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.cluster import Icosahedron
+
+from solvus.models.identification import Identification
+from solvus.models.identify import curve_of, identify, pattern_of
+from solvus.models.pattern import Conditions, Pattern, PatternError
+from solvus.models.pattern_files import read_gr
+from solvus.models.structures.clusters import metals
+from solvus.models.structures.library import Library, LibraryError
+
+CONDITIONS = Conditions(qmin=0.8, qmax=22.0, qdamp=0.03)
+R = np.arange(0.0, 50.0, 0.02)
+
+
+def fractions(answer: Identification) -> dict[str, float]:
+    return {
+        name.removeprefix("fraction:"): value.mean
+        for name, value in answer.descriptors.items()
+        if name.startswith("fraction:")
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expansion"),
+    [
+        ("Au icosahedron-147", 0.985),
+        ("Pt decahedron-5-5-0", 1.0),
+        ("Au truncated-octahedron-586", 1.01),
+        ("Co hcp-sphere-335", 1.0),
+        ("Fe bcc-sphere-531", 1.005),
+        ("Ni fcc-sphere-1433", 1.0),
+    ],
+)
+def test_a_simulated_structure_is_found_again(name: str, expansion: float) -> None:
+    library = Library.load()
+    try:
+        named = library.resolve(name)
+    except LibraryError:
+        named = library.resolve(f"Ni {library.nearest('Ni', 'fcc', 31.0).name}")
+    answer = identify(
+        pattern_of(str(named), CONDITIONS, R, expansion=expansion, u_iso=0.007), elements=[named.element]
+    )
+    bond = metals()[named.element] * expansion
+    best = answer.candidates[0]
+    assert answer.verdict == "identified"
+    assert best.family == named.entry.family
+    assert best.r_w < 0.02
+    assert best.elements == (named.element,)
+    assert best.parameters["u_iso"] == pytest.approx(0.007, abs=5e-4)
+    assert answer.descriptors["bond_length"].mean == pytest.approx(bond, rel=1e-3)
+    size = answer.descriptors["diameter"]
+    assert size.mean == pytest.approx(named.entry.diameter * bond, abs=max(2 * size.sd, 0.5))
+    assert not size.lower_bound
+    shares = fractions(answer)
+    assert max(shares, key=lambda family: shares[family]) == named.entry.family
+    assert sum(shares.values()) == pytest.approx(1.0, abs=1e-6)
+    assert sum(c.probability for c in answer.candidates) <= 1.0 + 1e-9
+
+
+def test_atoms_and_name_give_the_same_pattern() -> None:
+    by_name = pattern_of("Au icosahedron-309", CONDITIONS, R)
+    atoms = Library.load().atoms("icosahedron-309", "Au")
+    by_atoms = pattern_of(atoms, CONDITIONS, R)
+    assert np.abs(by_name.y - by_atoms.y).max() < 3e-3 * np.abs(by_atoms.y).max()
+
+
+def test_the_answer_is_deterministic() -> None:
+    pattern = pattern_of("Au decahedron-4-3-1", CONDITIONS, R)
+    assert identify(pattern, elements=["Au"]) == identify(pattern, elements=["Au"])
+
+
+def test_without_elements_the_bond_length_speaks() -> None:
+    answer = identify(pattern_of("Pt icosahedron-147", CONDITIONS, R))
+    assert answer.candidates[0].family == "icosahedral"
+    assert "Pt" in answer.candidates[0].elements
+    alike = identify(pattern_of("Au icosahedron-147", CONDITIONS, R)).candidates[0].elements
+    assert {"Au", "Ag"} <= set(alike)
+
+
+def test_the_composition_of_the_header_counts() -> None:
+    conditions = CONDITIONS.model_copy(update={"composition": "Au144 S60 C180"})
+    answer = identify(pattern_of("Au icosahedron-147", conditions, R))
+    assert answer.candidates[0].elements == ("Au",)
+
+
+def test_shares_of_a_mixture_follow_the_mixture() -> None:
+    a, b = (pattern_of(f"Au {name}", CONDITIONS, R).y for name in ("icosahedron-309", "octahedron-489"))
+    shares = []
+    for amount in (0.0, 0.3, 0.7, 1.0):
+        mixed = Pattern(x=R, y=(1 - amount) * a + amount * b, conditions=CONDITIONS)
+        shares.append(fractions(identify(mixed, elements=["Au"])).get("fcc", 0.0))
+    assert shares == sorted(shares)
+    assert np.allclose(shares, [0.0, 0.3, 0.7, 1.0], atol=0.15)
+
+
+def test_a_particle_beyond_the_data_has_a_lower_bound() -> None:
+    entry = Library.load().nearest("Au", "fcc", 70.0)
+    r = np.arange(0.0, 25.0, 0.02)
+    size = identify(pattern_of(f"Au {entry.name}", CONDITIONS, r), elements=["Au"]).descriptors["diameter"]
+    assert size.lower_bound
+    assert size.mean <= 25.0
+
+
+def test_noise_lowers_certainty_and_not_truth() -> None:
+    clean = pattern_of("Au icosahedron-309", CONDITIONS, R)
+    noise = np.random.default_rng(3).normal(0.0, 0.05 * np.abs(clean.y).max(), len(R))
+    noisy = identify(Pattern(x=R, y=clean.y + noise, conditions=CONDITIONS), elements=["Au"])
+    sure = identify(clean, elements=["Au"])
+    assert noisy.verdict == "identified"
+    assert noisy.candidates[0].family == "icosahedral"
+    assert noisy.descriptors["bond_length"].sd > sure.descriptors["bond_length"].sd
+    assert noisy.candidates[0].probability <= sure.candidates[0].probability
+
+
+def test_a_wrong_element_is_refused_with_the_reason() -> None:
+    answer = identify(pattern_of("Pt icosahedron-309", CONDITIONS, R), elements=["Ni"])
+    assert answer.verdict == "none"
+    assert "Ni does not fit" in " ".join(answer.reasons)
+    assert "Pt" in " ".join(answer.reasons)
+    assert answer.descriptors == {}
+
+
+def test_compounds_are_none_of_these() -> None:
+    rocksalt = bulk("MgO", "rocksalt", a=4.21, cubic=True).repeat(4)
+    rocksalt.pbc = False
+    carbon = bulk("C", "diamond", a=3.567, cubic=True).repeat(3)
+    carbon.pbc = False
+    for atoms in (rocksalt, carbon):
+        assert identify(pattern_of(atoms, CONDITIONS, R)).verdict == "none"
+
+
+@pytest.mark.parametrize(
+    ("r", "g", "words"),
+    [
+        (R, np.zeros_like(R), "flat"),
+        (np.arange(0.0, 5.0, 0.02), np.sin(np.arange(0.0, 5.0, 0.02)), "covers only"),
+        (R, 5.0 * R + np.sin(R), "slope"),
+        (np.arange(0.0, 50.0, 0.4), np.sin(np.arange(0.0, 50.0, 0.4)), "too coarse"),
+        (R, np.random.default_rng(0).normal(size=len(R)), "noise"),
+    ],
+)
+def test_poor_data_are_called_so(r: np.ndarray, g: np.ndarray, words: str) -> None:
+    answer = identify(Pattern(x=r, y=g, conditions=CONDITIONS))
+    assert answer.verdict == "poor_data"
+    assert words in answer.reasons[0]
+
+
+def test_bad_questions_are_refused() -> None:
+    pattern = pattern_of("Au icosahedron-55", CONDITIONS, R)
+    with pytest.raises(LibraryError, match="'Xx' is not a chemical element"):
+        identify(pattern, elements=["Xx"])
+    with pytest.raises(PatternError, match="r_range"):
+        identify(pattern, r_range=(20.0, 1.6))
+    with pytest.raises(PatternError, match="G\\(r\\) is needed"):
+        identify(Pattern(quantity="F", x_unit="1/angstrom", x=R, y=R))
+
+
+def test_curve_of_explains_its_r_w() -> None:
+    pattern = pattern_of(Icosahedron("Au", 4), CONDITIONS, R)
+    answer = identify(pattern, elements=["Au"])
+    best = answer.candidates[0]
+    inside = (R >= 1.6) & (R <= 20.0)
+    observed = pattern.y[inside]
+    misfit = np.linalg.norm(observed - curve_of(best, pattern, (1.6, 20.0))) / np.linalg.norm(observed)
+    assert misfit == pytest.approx(best.r_w, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "elements", "family", "limit"),
+    [
+        ("pt_nanoparticles_s1.gr", ["Pt"], "fcc", 0.12),
+        ("pt_nanoparticles_s1.gr", None, "fcc", 0.12),
+        ("au144_pet.gr", ["Au"], "icosahedral", 0.31),
+        ("ni_powder.gr", None, "fcc", 0.06),
+        ("au_lab_source.gr", ["Au"], "fcc", 0.6),
+    ],
+)
+def test_measured_metals(
+    shared: Path, name: str, elements: list[str] | None, family: str, limit: float
+) -> None:
+    answer = identify(read_gr(shared / "patterns" / name), elements=elements)
+    assert answer.verdict == "identified"
+    assert answer.candidates[0].family == family
+    assert answer.candidates[0].r_w < limit
+
+
+COMPOUNDS = ["c60", "cdse_bulk", "ceo2_nano", "iro2_3nm", "mno_neutron", "spinel_CoCuNiFeMn"]
+
+
+@pytest.mark.parametrize("name", ["c60", "ceo2_nano", "tio2_anatase_film"])
+def test_measured_compounds_are_none_of_these(shared: Path, name: str) -> None:
+    answer = identify(read_gr(shared / "patterns" / f"{name}.gr"))
+    assert answer.verdict == "none"
+    assert answer.reasons
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*COMPOUNDS, "tio2_anatase_film", "alpha_keggin"])
+@pytest.mark.parametrize("with_header", [True, False])
+def test_no_compound_passes_for_a_metal(shared: Path, name: str, with_header: bool) -> None:
+    pattern = read_gr(shared / "patterns" / f"{name}.gr")
+    if not with_header:
+        conditions = pattern.conditions.model_copy(update={"composition": None})
+        pattern = pattern.model_copy(update={"conditions": conditions})
+    assert identify(pattern).verdict == "none"
