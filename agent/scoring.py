@@ -28,6 +28,10 @@ DRAWS_SEED = 20130527
 """Fixed, so that a score is a pure function of the identification. Any number would do."""
 
 
+FRACTION = "fraction:"
+"""Prefix of the descriptors that hold a family's share of the scattering."""
+
+
 class ScoringError(ValueError):
     """A target that cannot be scored; one sentence names the goal and the fix."""
 
@@ -76,7 +80,7 @@ class Score(BaseModel):
     distance_sd: float | None = None
     probability_within: float | None = Field(default=None, ge=0.0, le=1.0)
     family: str | None = None
-    """The most probable family of the identification."""
+    """The family that leads in the identification."""
     hit: bool = False
 
 
@@ -123,11 +127,16 @@ def probability_within(descriptor: Descriptor, goal: Goal) -> float:
     return max(0.0, float(ndtr((descriptor.mean - low) / descriptor.sd)) - above)
 
 
-def most_probable_family(identification: Identification) -> str | None:
-    """The family whose candidates together have the highest probability; ties go by name."""
-    totals: dict[str, float] = {}
-    for candidate in identification.candidates:
-        totals[candidate.family] = totals.get(candidate.family, 0.0) + candidate.probability
+def leading_family(identification: Identification) -> str | None:
+    """The family with the largest share of the scattering; without shares, the most probable one. Ties go by name."""
+    totals: dict[str, float] = {
+        name.removeprefix(FRACTION): d.mean
+        for name, d in identification.descriptors.items()
+        if name.startswith(FRACTION)
+    }
+    if not totals:
+        for candidate in identification.candidates:
+            totals[candidate.family] = totals.get(candidate.family, 0.0) + candidate.probability
     return min(totals, key=lambda family: (-totals[family], family)) if totals else None
 
 
@@ -150,7 +159,7 @@ def score(identification: Identification, target: TargetDescriptors, threshold: 
     -----
     Descriptors are taken as independent, which is all that an identification says of them.
     """
-    family = most_probable_family(identification)
+    family = leading_family(identification)
     if identification.verdict != "identified":
         return Score(trusted=False, family=family)
     missing = [name for name in target.goals if name not in identification.descriptors]

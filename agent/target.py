@@ -7,11 +7,13 @@ same eyes as the samples, and a target that nothing in the library explains is r
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from solvus.agent.campaign import Tolerance
 from solvus.agent.jobs import ResolvedTarget, ResolveRequest
-from solvus.agent.scoring import Goal, TargetDescriptors, most_probable_family
+from solvus.agent.scoring import FRACTION, Goal, TargetDescriptors, leading_family
 from solvus.models.identification import Identification
 from solvus.models.identify import identify, pattern_of
 from solvus.models.pattern import Pattern, PatternError
@@ -21,6 +23,11 @@ from solvus.models.structures.structure_files import StructureFileError, read_cl
 
 R_STEP = 0.02
 """angstrom; well below the Nyquist step pi / Qmax of any instrument."""
+
+
+EXPLAINED = 0.25
+"""R_w up to which the library explains a calculated target. Free of noise, what is left is another structure: other
+sizes and shapes of a family leave under 0.05, an icosahedron shaken by 0.3 angstrom 0.14, a chain of atoms 0.53."""
 
 
 class TargetError(ValueError):
@@ -54,10 +61,10 @@ def _pattern_of_target(request: ResolveRequest) -> tuple[str, tuple[str, ...], P
 
 def goals_of(identification: Identification, tolerance: Tolerance) -> TargetDescriptors:
     """Goals at the descriptors of an identification."""
-    family = most_probable_family(identification)
+    family = leading_family(identification)
     d = identification.descriptors
     goals = {
-        f"fraction:{family}": Goal(value=1.0, tolerance=tolerance.impurity, at_least=True),
+        f"{FRACTION}{family}": Goal(value=1.0, tolerance=tolerance.impurity, at_least=True),
         "diameter": Goal(
             value=d["diameter"].mean,
             tolerance=tolerance.diameter * d["diameter"].mean,
@@ -89,10 +96,12 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
         )
     except (LibraryError, PatternError) as error:
         raise TargetError(f"target: {error}") from error
-    if seen.verdict != "identified":
+    best = seen.candidates[0].r_w if seen.candidates else math.inf
+    calculated = request.target.pattern is None
+    if seen.verdict != "identified" or (calculated and best > EXPLAINED):
+        why = "; ".join(seen.reasons) or f"its best structure leaves R_w {best:.2f}"
         raise TargetError(
-            f"target: {title} is outside the library ({'; '.join(seen.reasons) or seen.verdict}); "
-            "choose a metal cluster that the library holds"
+            f"target: {title} is outside the library ({why}); choose a metal cluster that the library holds"
         )
     return ResolvedTarget(
         title=title,

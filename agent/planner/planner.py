@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.search_space import Recipe, SearchSpace
+from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.suggest import (
     PlannerError,
-    PlannerSettings,
     PlanRequest,
     check,
     outputs_of,

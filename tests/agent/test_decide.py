@@ -94,5 +94,3 @@ def test_never_more_than_allowed_under_way(history: list[E], parallel: int) -> N
         under_way = sum(e.active for e in experiments)
         assert 1 <= step.count <= parallel - under_way
         assert len(experiments) + step.count <= CAMPAIGN.budget.experiments
-
-

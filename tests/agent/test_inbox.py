@@ -148,7 +148,9 @@ async def test_another_device_cannot_end_our_command(inbox: Inbox, ledger: Ledge
     assert (await state_of(ledger, 1)).state == "synthesising"
 
 
-@pytest.mark.parametrize("payload", [b"", b"{", b"\xff\xfe", b'{"seq": NaN}', b"[]", b"null", b'{"kind": "done"}'])
+@pytest.mark.parametrize(
+    "payload", [b"", b"{", b"\xff\xfe", b'{"seq": NaN}', b"[]", b"null", b'{"kind": "done"}']
+)
 async def test_what_is_no_message_is_noted_and_harmless(inbox: Inbox, ledger: Ledger, payload: bytes) -> None:
     before = len(await ledger.events("c"))
     await inbox.receive("robot", "event", payload)

@@ -42,7 +42,16 @@ def test_the_designed_paths_exist() -> None:
     experiment = [
         ExperimentState(s)
         for s in (
-            ["proposed", "approved", "synthesising", "synthesised", "measuring", "measured", "identified", "scored"]
+            [
+                "proposed",
+                "approved",
+                "synthesising",
+                "synthesised",
+                "measuring",
+                "measured",
+                "identified",
+                "scored",
+            ]
         )
     ]
     for path, arrows in ((command, COMMAND_ARROWS), (experiment, EXPERIMENT_ARROWS)):
