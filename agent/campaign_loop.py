@@ -141,6 +141,11 @@ class CampaignLoop:
         self._wire.limits(self.bench.measurement, ACTIONS["measure"])  # refuses one that cannot
         for device in self.bench.synthesis:
             check_space(self.campaign.search_space, device, self._wire.limits((device,), ACTIONS["make"]))
+        met = {
+            d: said.model_dump(mode="json", by_alias=True) for d, said in self._wire.descriptions().items()
+        }
+        async with self._ledger.step() as step:
+            await step.append(self.id, "devices-met", {"devices": met})
 
     async def _turn(self) -> EndState | None:
         await self._wire.attend()

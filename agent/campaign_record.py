@@ -46,6 +46,7 @@ class CampaignRecord:
     ----------
     state, reason : how it ended; ``running`` and empty while no end has been written.
     laboratory : the laboratory file as it was when the campaign began.
+    simulated : for each device that the agent met, whether it declared itself simulated on the wire.
     environments : versions at the start and at every resumption.
     """
 
@@ -57,6 +58,7 @@ class CampaignRecord:
     ended_at: str | None
     campaign: Campaign
     laboratory: Mapping[str, Any]
+    simulated: Mapping[str, bool]
     environments: tuple[Mapping[str, str], ...]
     experiments: tuple[ExperimentRecord, ...]
 
@@ -94,6 +96,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         raise LedgerError(f"campaign: {campaign_id!r} is not in this ledger; it has {known}")
     events = await ledger.events(campaign_id)
     started = next(e for e in events if e.kind == "campaign-started")
+    met = [e.body["devices"] for e in events if e.kind == "devices-met"]
     resumed = [e for e in events if e.kind == "campaign-resumed"]
     ended = events[-1] if events[-1].kind == "campaign-ended" else None
     proposals = {
@@ -114,6 +117,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         ended_at=None if ended is None else ended.at,
         campaign=campaign,
         laboratory=started.body["laboratory"],
+        simulated={device: said["simulated"] for device, said in met[-1].items()} if met else {},
         environments=tuple(e.body["environment"] for e in (started, *resumed)),
         experiments=tuple(_experiment(r, proposals[r.number], campaign.search_space) for r in experiments),
     )

@@ -111,6 +111,11 @@ class Conversation:
             specs += offered[action].parameters
         return specs
 
+    def descriptions(self) -> dict[str, Describe]:
+        """What each device has said it is."""
+        described = {d: self._known(d).describe for d in sorted(self.devices)}
+        return {d: description for d, description in described.items() if description is not None}
+
     def words(self) -> dict[str, str]:
         """Each device's state for the eye."""
         here = self._present()

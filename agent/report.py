@@ -17,7 +17,6 @@ from solvus.agent.ledger.verify import verify
 from solvus.agent.outcomes import outcome_of
 from solvus.agent.report_figures import Comparison, compare, history_figure, pattern_figure, recipes_figure
 from solvus.agent.report_page import Report, page
-from solvus.drivers.registry import DriverNotFound, load
 from solvus.models.pattern import Pattern
 
 PAGE, DATA = "report.html", "report.json"
@@ -49,7 +48,6 @@ async def write_report(ledger: Ledger, campaign_id: str, target: ResolvedTarget,
         verification=verification,
         check_command=f"solvus audit verify --ledger {shlex.quote(plain_url(ledger.engine.url))} "
         f"--head {verification.head}",
-        simulated=_simulated(record),
     )
     return await asyncio.to_thread(_write, report, folder)
 
@@ -73,17 +71,6 @@ def _figures(record: CampaignRecord, comparison: Comparison | None, title: str) 
         figures["history"] = history_figure(record.experiments, record.found)
         figures["recipes"] = recipes_figure(record.experiments, record.campaign.search_space, record.best)
     return figures
-
-
-def _simulated(record: CampaignRecord) -> dict[str, bool | None]:
-    """What the driver of each device says of itself; ``None`` where it is not installed here."""
-    found: dict[str, bool | None] = {}
-    for device in record.laboratory.get("devices", ()):
-        try:
-            found[device["id"]] = load(device["driver"]).simulated
-        except DriverNotFound:
-            found[device["id"]] = None
-    return found
 
 
 def _write(report: Report, folder: Path) -> Path:
@@ -120,7 +107,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "experiments": [_experiment_json(r) for r in record.experiments],
         "ledger": {"events": check.events, "head": check.head, "problems": list(check.problems)},
         "check": report.check_command,
-        "simulated": report.simulated,
+        "simulated": dict(report.record.simulated),
         "environments": [dict(e) for e in record.environments],
     }
 

@@ -31,7 +31,6 @@ class Report:
     """Everything the page tells.
 
     ``figures``: PNG by name (``pattern``, ``history``, ``recipes``); one that cannot be drawn is left out.
-    ``simulated``: for each device whether its driver says so; ``None`` where the driver is not installed here.
     """
 
     record: CampaignRecord
@@ -40,7 +39,6 @@ class Report:
     figures: dict[str, bytes]
     verification: Verification
     check_command: str
-    simulated: dict[str, bool | None]
 
 
 def outcome_words(record: CampaignRecord) -> str:
@@ -159,9 +157,9 @@ def _subtitle(record: CampaignRecord) -> str:
 
 def _notes(report: Report) -> list[str]:
     notes = []
-    simulated = [device for device, is_so in report.simulated.items() if is_so]
+    simulated = [device for device, is_so in report.record.simulated.items() if is_so]
     if simulated:
-        everything = len(simulated) == len(report.simulated)
+        everything = len(simulated) == len(report.record.simulated)
         which = "All devices" if everything else f"The devices {', '.join(simulated)}"
         notes.append(f'<p class="note">{escape(which)} of this laboratory were simulated.</p>')
     if report.verification.problems:
@@ -302,7 +300,9 @@ def _record(report: Report) -> str:
     record, check = report.record, report.verification
     drivers = {d["id"]: d["driver"] for d in record.laboratory.get("devices", ())}
     words = {True: "simulated", False: "not simulated", None: "driver not installed here"}
-    devices = ", ".join(f"{d} ({driver}, {words[report.simulated[d]]})" for d, driver in drivers.items())
+    devices = ", ".join(
+        f"{d} ({driver}, {words[report.record.simulated[d]]})" for d, driver in drivers.items()
+    )
     if check.problems:
         listed = "".join(f"<li>{escape(p)}</li>" for p in check.problems)
         verdict = f"<p>Verification found problems:</p><ul>{listed}</ul>"

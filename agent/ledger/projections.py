@@ -43,6 +43,7 @@ KINDS = frozenset(
         "campaign-started",
         "campaign-resumed",
         "campaign-ended",
+        "devices-met",
         "experiment-proposed",
         "experiment-moved",
         "experiment-identified",

@@ -124,7 +124,7 @@ async def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verific
     return Verification(len(rows), hashes[-1] if hashes else GENESIS, tuple(problems))
 
 
-def describe(event: LedgerEvent) -> str:
+def describe(event: LedgerEvent) -> str:  # noqa: C901 -- a flat table, one arm a kind
     """One line for lists."""
     b = event.body
     reason = f" ({b['reason']})" if b.get("reason") else ""
@@ -135,6 +135,9 @@ def describe(event: LedgerEvent) -> str:
             return f"campaign resumed, {_budget(b['config'])}"
         case "campaign-ended":
             return f"campaign ended, {b['state']}{reason}"
+        case "devices-met":
+            said = [f"{d}{' (simulated)' if m['simulated'] else ''}" for d, m in b["devices"].items()]
+            return f"devices met: {', '.join(said)}"
         case "experiment-proposed":
             return f"experiment {b['number']} proposed: {b['proposal']['explanation']}"
         case "experiment-moved":

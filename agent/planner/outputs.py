@@ -22,6 +22,9 @@ from solvus.models.identification import Descriptor
 
 SHARE_OFFSET = 0.05
 """The e above: a share is seldom known better."""
+SHARE_SCALE = 1.0
+"""A third of the way from a half to an end of the range in log-odds. A tolerance would not do here: at a share of 1
+log-odds are so steep that 0.4 becomes 8, against which the few shares seen so far pass for noise."""
 ROUNDING = 1e-6
 """Shares that are normalised to sum to 1 may be outside by this."""
 LOWER_BOUND_SPREAD = 0.25
@@ -72,11 +75,11 @@ class Output:
             return math.log(low / high), (sd / low + sd / high) ** 2
         return z, sd**2
 
-    def tolerance_in_model(self) -> float:
-        """The goal's tolerance in the model's unit, at the goal's value. Raises OutputError as
-        :meth:`to_model`."""
-        goal = Descriptor(mean=self.goal.value, sd=self.goal.tolerance)
-        return math.sqrt(self.to_model(goal)[1])
+    def least_scale(self) -> float:
+        """Unit below which data are not standardised, in the model's unit: for a share ``SHARE_SCALE``, else
+        the goal's tolerance at its value. Raises OutputError as :meth:`to_model`."""
+        variance = self.to_model(Descriptor(mean=self.goal.value, sd=self.goal.tolerance))[1]
+        return SHARE_SCALE if self.kind == "share" else math.sqrt(variance)
 
     def to_natural(self, values: Tensor) -> Tensor:
         """The inverse, for a tensor of any shape; differentiable."""

@@ -87,7 +87,7 @@ class PlanRequest(BaseModel):
         outputs = outputs_of(self.target)
         for output in outputs:
             try:
-                output.tolerance_in_model()
+                output.least_scale()
             except ValueError as error:
                 raise PlannerError(f"target: {error}") from error
         for observation in self.observations:
@@ -164,7 +164,7 @@ def _encoded(space: SearchSpace, recipes: list[Recipe]) -> Tensor:
 
 
 def _surrogate(known: _Known) -> VectorGP:
-    scales = torch.tensor([output.tolerance_in_model() for output in known.outputs], dtype=torch.float64)
+    scales = torch.tensor([output.least_scale() for output in known.outputs], dtype=torch.float64)
     return fit(known.X, known.Z, known.variances, scales, known.space.ordered, known.space.categorical)
 
 

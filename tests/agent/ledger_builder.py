@@ -218,6 +218,9 @@ class LedgerBuilder:
         chosen = campaign(budget)
         bench = Bench(LABORATORY, BrokerAddress(host="localhost"), ("robot",), ("diffractometer",))
         campaign_id = await begin(ledger, chosen, bench)
+        async with ledger.step() as step:
+            met = {device: {"simulated": True} for device in ("robot", "diffractometer")}
+            await step.append(campaign_id, "devices-met", {"devices": met})
         inbox = Inbox(ledger, campaign_id, None)
         return cls(ledger, chosen, campaign_id, clock, inbox, np.random.default_rng(seed))
 

@@ -131,7 +131,7 @@ async def test_a_proposal_is_shown_with_its_reasons(tmp_path: Path):
     builder.count = 8  # past the initial points
     await builder.experiment("rejected")
     await builder.ledger.close()
-    text = await asyncio.to_thread(lambda: run(path, "audit", "show", "2").stdout)
+    text = await asyncio.to_thread(lambda: run(path, "audit", "show", "3").stdout)
     for words in (
         "surrogate",
         "0.94 ± 0.41",
@@ -156,7 +156,7 @@ FREE = "DROP TRIGGER ledger_event_no_update; DROP TRIGGER ledger_event_no_delete
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        (FREE + "UPDATE ledger_event SET body = replace(body, 'sobol', 'human') WHERE seq = 2", "event 2 "),
+        (FREE + "UPDATE ledger_event SET body = replace(body, 'sobol', 'human') WHERE seq = 3", "event 3 "),
         (FREE + "UPDATE ledger_event SET at = '2020-01-01T00:00:00.000Z' WHERE seq = 7", "event 7 "),
         (FREE + "DELETE FROM ledger_event WHERE seq = 5", "event 5: missing"),
         (FREE + "DELETE FROM ledger_event WHERE seq IN (5, 6)", "events 5 to 6: missing"),
