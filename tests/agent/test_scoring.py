@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from solvus.agent.scoring import Goal, ScoringError, TargetDescriptors, score, squared_distance
+from solvus.agent.scoring import (
+    Goal,
+    ScoringError,
+    TargetDescriptors,
+    leading_family,
+    score,
+    squared_distance,
+)
 from solvus.models.identification import Candidate, Descriptor, Identification, Verdict
 
 TARGET = TargetDescriptors(
@@ -55,10 +62,18 @@ def test_exact_descriptors_at_the_goal_are_a_sure_hit() -> None:
     assert (s.distance_mean, s.distance_sd, s.probability_within, s.hit) == (0.0, 0.0, 1.0, True)
 
 
-def test_probabilities_of_a_family_add_up_over_its_structures() -> None:
-    good = Descriptor(mean=0.95, sd=0.01), Descriptor(mean=24.0, sd=0.2)
-    assert score(identification(*good), TARGET).family == "decahedral"
-    assert not score(identification(*good, family="icosahedral"), TARGET).hit
+def test_the_family_with_the_largest_share_leads() -> None:
+    """In a mixture the shares count, not which single structure fits best."""
+    good = identification(Descriptor(mean=0.95, sd=0.01), Descriptor(mean=24.0, sd=0.2))
+    other = Descriptor(mean=0.97, sd=0.01)
+    led = good.model_copy(update={"descriptors": good.descriptors | {"fraction:icosahedral": other}})
+    assert score(good, TARGET).family == "decahedral" and score(good, TARGET).hit
+    assert score(led, TARGET).family == "icosahedral" and not score(led, TARGET).hit
+
+
+def test_without_shares_the_probabilities_of_a_family_add_up() -> None:
+    none = identification(Descriptor(mean=1, sd=0), Descriptor(mean=24, sd=0), verdict="none")
+    assert leading_family(none) == "decahedral"
 
 
 def test_the_threshold_decides_what_is_a_hit() -> None:
