@@ -31,12 +31,23 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 """A topic level: lower case, digits and dashes."""
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:-]+$")]
 Text = Annotated[str, StringConstraints(max_length=2000)]
-Utc = Annotated[AwareDatetime, AfterValidator(lambda t: t.astimezone(UTC))]
 Value = Annotated[float, Field(allow_inf_nan=False)] | Annotated[str, StringConstraints(max_length=200)]
 """The value of one parameter: a finite number or the name of a choice."""
 
 PATTERN_INLINE_LIMIT = 1_000_000
 """Bytes of payload above which a pattern travels as a reference (design section 5)."""
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # no ValueError, so pydantic would let it through to whoever listens
+        raise ValueError("is no time that UTC can express") from error
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Seq = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""A number of a device's journal: what the integer column of every database can hold."""
 
 
 def now() -> datetime:
@@ -61,7 +72,7 @@ class DeviceMessage(Message):
     """What every payload from a device carries besides."""
 
     journal_id: Identifier
-    seq: int = Field(ge=0)
+    seq: Seq
 
 
 class ParameterSpec(BaseModel):
@@ -118,7 +129,7 @@ class State(DeviceMessage):
     state: Literal["init", "ready", "busy", "fault", "lost"]
     heartbeat_at: Utc = Field(default_factory=now)
     detail: Text = ""
-    receipted: int = Field(default=0, ge=0)
+    receipted: Seq = 0
     """Highest ``seq`` of this journal that an agent has receipted: what a new listener need not wait for."""
 
 
@@ -175,7 +186,7 @@ class Receipt(Message):
     command_id: Identifier = Field(default_factory=new_id)
     expires_at: Utc
     journal_id: Identifier
-    up_to_seq: int = Field(ge=0)
+    up_to_seq: Seq
 
 
 class Resend(Message):
@@ -185,7 +196,7 @@ class Resend(Message):
     kind: Literal["resend"] = "resend"
     command_id: Identifier = Field(default_factory=new_id)
     expires_at: Utc
-    from_seq: int = Field(ge=1)
+    from_seq: Seq = Field(ge=1)
 
 
 Command = Annotated[Execute | Cancel | Query | Receipt | Resend, Field(discriminator="kind")]
@@ -201,7 +212,7 @@ class CommandAnswer(BaseModel):
 
     command_id: Identifier
     status: CommandStatus
-    terminal_seq: int | None = None
+    terminal_seq: Seq | None = None
     """The ``seq`` of the event that ended it, to ask for again with ``resend``."""
 
 
@@ -210,7 +221,7 @@ class Event(DeviceMessage):
     the equipment (which does not). ``answer`` replies to a query and its ``command_id`` is the query's."""
 
     schema_: Literal["solvus.event/1"] = Field(default="solvus.event/1", alias="schema")
-    seq: int = Field(ge=1)
+    seq: Seq = Field(ge=1)
     command_id: Identifier
     kind: Literal[
         "accepted", "rejected", "expired", "started", "progress", "done", "failed", "interrupted", "answer"
@@ -250,7 +261,7 @@ class Result(DeviceMessage):
     """A measurement, published before the ``done`` event of the command that ordered it."""
 
     schema_: Literal["solvus.result/1"] = Field(default="solvus.result/1", alias="schema")
-    seq: int = Field(ge=1)
+    seq: Seq = Field(ge=1)
     command_id: Identifier
     sample_id: Identifier
     pattern: Pattern | None = None

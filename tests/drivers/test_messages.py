@@ -71,6 +71,13 @@ def test_a_time_without_zone_is_refused_and_any_zone_becomes_utc(make_order):
     assert moved.model_dump(mode="json")["expires_at"] == "2026-01-01T10:00:00Z"
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00"])
+def test_a_time_beyond_the_calendar_is_refused_and_kills_nobody(make_order, moment):
+    payload = json.loads(make_order().model_dump_json(by_alias=True)) | {"expires_at": moment}
+    with pytest.raises(ValidationError, match="no time that UTC can express"):
+        COMMAND.validate_json(json.dumps(payload))
+
+
 @given(st.from_type(ParameterSpec), st.data())
 def test_a_parameter_is_refused_exactly_outside_its_limits(spec, data):
     if spec.kind == "categorical":
