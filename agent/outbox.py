@@ -87,13 +87,12 @@ class Outbox:
 
     async def _publish_queued(self, row: CommandRow, present: frozenset[str]) -> None:
         order = Execute.model_validate_json(row.body)
-        if self._clock() > order.expires_at:
+        expired = self._clock() > order.expires_at
+        if expired and row.command_id not in self._published_at:
             await self._end(row, C.EXPIRED, "it waited in the outbox until it expired")
-        elif row.device in present and await self._send_order(row, order):
-            async with self._ledger.step() as step:
-                fresh = await step.get(CommandRow, row.command_id)
-                if fresh is not None:
-                    await move_command(step, fresh, C.PUBLISHED)
+        elif expired or (row.device in present and await self._send_order(row, order)):
+            # One that was sent without the broker's confirmation may have arrived: the device is asked.
+            await self._move(row, C.PUBLISHED)
 
     async def _chase(self, row: CommandRow, present: frozenset[str]) -> None:
         order = Execute.model_validate_json(row.body)
@@ -121,11 +120,14 @@ class Outbox:
         expires_in = max(1.0, (order.expires_at - self._clock()).total_seconds())
         return await self._send(row.device, order.model_dump_json(by_alias=True), expires_in)
 
-    async def _end(self, row: CommandRow, to: CommandState, reason: str) -> None:
+    async def _move(self, row: CommandRow, to: CommandState, **body: str) -> None:
         async with self._ledger.step() as step:
             fresh = await step.get(CommandRow, row.command_id)
             if fresh is not None:
-                await move_command(step, fresh, to, reason=reason)
+                await move_command(step, fresh, to, **body)
+
+    async def _end(self, row: CommandRow, to: CommandState, reason: str) -> None:
+        await self._move(row, to, reason=reason)
 
     async def mark_lost(self, rows: Iterable[CommandRow], silent_for: dict[str, float]) -> None:
         """Orders of devices that have been silent too long while at work become `unknown`."""
@@ -139,6 +141,10 @@ class Outbox:
         order = Execute.model_validate_json(row.body)
         if row.state == C.PUBLISHED.value and self._clock() > order.expires_at:
             await self._end(row, C.EXPIRED, "the device had not heard of it when it expired")
+        elif CommandState(row.state) in (C.ACCEPTED, C.STARTED):
+            await self._end(
+                row, C.UNKNOWN, "the device took it and has lost the journal that says what became of it"
+            )
 
     async def query(self, device: str, command_ids: tuple[str, ...]) -> None:
         message = Query(boot_id=self._boot_id, expires_at=self._soon(), command_ids=command_ids)

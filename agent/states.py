@@ -42,11 +42,12 @@ C, E = CommandState, ExperimentState
 COMMAND_ENDS = frozenset({C.DONE, C.FAILED, C.REJECTED, C.EXPIRED, C.INTERRUPTED, C.UNKNOWN})
 EXPERIMENT_ENDS = frozenset({E.SCORED, E.REJECTED, E.FAILED, E.UNKNOWN})
 
-# A device's own word overrides our `unknown` and `expired`, which only say that we had heard nothing.
+# A device's own word overrides our `unknown`, which only says that we had heard nothing.
 _HEARD_ENDS = frozenset({C.DONE, C.FAILED, C.REJECTED, C.INTERRUPTED})
 
 COMMAND_ARROWS: dict[CommandState, frozenset[CommandState]] = {
-    C.QUEUED: frozenset({C.PUBLISHED, C.EXPIRED}),
+    # An order whose confirmation by the broker was lost is still `queued` here while the device acts on it.
+    C.QUEUED: frozenset({C.PUBLISHED, C.ACCEPTED, C.STARTED, C.EXPIRED}) | _HEARD_ENDS,
     C.PUBLISHED: frozenset({C.ACCEPTED, C.STARTED, C.EXPIRED, C.UNKNOWN}) | _HEARD_ENDS,
     C.ACCEPTED: frozenset({C.STARTED, C.EXPIRED, C.UNKNOWN}) | _HEARD_ENDS,
     C.STARTED: frozenset({C.DONE, C.FAILED, C.INTERRUPTED, C.UNKNOWN}),
