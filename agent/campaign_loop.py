@@ -157,6 +157,7 @@ class CampaignLoop:
         if not self._stopping:
             await self._dispatch()
         self._show(await self._rows())
+        await self._wire.tell(self._status())
         return end
 
     def _start_job(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -5,6 +5,7 @@ After each connection everybody is asked and nobody guesses: what became of my o
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -61,7 +62,7 @@ class Conversation:
         self._clock = clock
         self._changed = changed
         self._patience = timedelta(seconds=campaign.timing.republish)
-        self._inbox = Inbox(ledger, campaign_id, bench.laboratory.data_directory)
+        self._inbox = Inbox(ledger, campaign_id, bench.laboratory.pattern_folder)
         self._connection = Connection(
             bench.address,
             f"solvus-agent-{self._lab}-{campaign_id}",
@@ -75,14 +76,20 @@ class Conversation:
         self._receipted: dict[JournalKey, int] = {}
         self._asked: dict[JournalKey, tuple[int, datetime]] = {}
         self._status = AgentStatus(boot_id=self.boot_id, campaign=campaign_id, state="starting")
+        self._reborn: set[str] = set()
+        self._life: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Connect; raises BrokerUnreachable with one sentence."""
         await self._inbox.load()
         await self._connection.connect_or_fail()
+        self._life = asyncio.create_task(self._connection.finished())
+        self._life.add_done_callback(lambda _: self._changed())
 
     async def close(self) -> None:
         await self._connection.stop()
+        if self._life is not None:
+            await asyncio.wait({self._life})
 
     def missing(self) -> list[str]:
         """Devices of the campaign that are not there or have not said what they are."""
@@ -137,14 +144,26 @@ class Conversation:
         return {d: (self._clock() - at).total_seconds() for d, at in heard.items() if at is not None}
 
     async def attend(self) -> None:
-        """One round: work through the inbox, ask again, send and chase orders, give receipts."""
+        """One round: work through the inbox, ask again, send and chase orders, give receipts.
+
+        Raises what ended the connection for good: a message that could not be committed to the ledger.
+        """
+        if self._life is not None and self._life.done():
+            self._life.result()
         for event in await self._inbox.work():
             await self._note(event)
         await self._ask_for_what_is_missing()
         commands = open_commands(await self._commands())
+        await self._ask_the_reborn(commands)
         await self.outbox.attend(commands, self._present())
         await self.outbox.mark_lost(commands, self._silences())
         await self._give_receipts()
+
+    async def tell(self, status: AgentStatus) -> None:
+        """Publish the status when it says something new."""
+        stamp = {"message_id", "sent_at"}
+        if status.model_dump(exclude=stamp) != self._status.model_dump(exclude=stamp):
+            await self.publish_status(status)
 
     async def publish_status(self, status: AgentStatus) -> None:
         self._status = status
@@ -179,7 +198,10 @@ class Conversation:
         except ValidationError as error:
             log.warning("%s: %s not understood: %s", topic.device, topic.channel, error.errors()[0]["msg"])
             return
+        before = self._known(topic.device).boot_id
         if self.presence.hear_state(topic.device, state, self._clock(), retained=message.retain):
+            if before not in (None, state.boot_id):
+                self._reborn.add(topic.device)
             await self._inbox.meet(topic.device, state.journal_id, state.receipted)
 
     async def _on_connect(self) -> None:
@@ -192,6 +214,13 @@ class Conversation:
         for device, command_ids in by_device.items():
             await self.outbox.query(device, tuple(command_ids))
         self._changed()
+
+    async def _ask_the_reborn(self, commands: Iterable[CommandRow]) -> None:
+        """A device that has booted anew may have lost its journal, and with it what it was doing."""
+        for device in self._reborn & self._present():
+            if ids := tuple(row.command_id for row in commands if row.device == device):
+                await self.outbox.query(device, ids)
+            self._reborn.discard(device)
 
     def _will(self) -> LastWill:
         lost = AgentStatus(

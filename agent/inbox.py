@@ -11,21 +11,39 @@ import logging
 from collections import defaultdict
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlmodel import col, select
 
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.ledger import Ledger, Step, timestamp, utc_now
-from solvus.agent.ledger.tables import InboxRow, JournalRow
-from solvus.agent.transitions import apply_event, apply_result, record
+from solvus.agent.ledger.tables import CommandRow, InboxRow, JournalRow
+from solvus.agent.transitions import apply_event, apply_result, end_without_result, record
 from solvus.drivers.data import load_pattern
-from solvus.drivers.messages import Event, Result
+from solvus.drivers.messages import Event, Identifier, Result, Seq, new_id
 from solvus.models.pattern import Pattern, PatternError
 
 log = logging.getLogger(__name__)
 
 JournalKey = tuple[str, str]
 """(device, journal_id)."""
+
+
+class Envelope(BaseModel):
+    """What can often still be read of a message that is refused: which number of its journal it takes up."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    journal_id: Identifier
+    seq: Seq = Field(ge=1)
+    command_id: Identifier | None = None
+    message_id: Identifier = Field(default_factory=new_id)
+
+
+def _envelope(payload: bytes) -> Envelope | None:
+    try:
+        return Envelope.model_validate_json(payload)
+    except ValidationError:
+        return None
 
 
 class Held:
@@ -55,10 +73,10 @@ class Held:
 class Inbox:
     """Takes messages in (:meth:`receive`) and works through them (:meth:`work`)."""
 
-    def __init__(self, ledger: Ledger, campaign: str, data_directory: Path | None) -> None:
+    def __init__(self, ledger: Ledger, campaign: str, pattern_folder: Path) -> None:
         self._ledger = ledger
         self._campaign = campaign
-        self._data = data_directory
+        self._patterns = pattern_folder
         self._held: dict[JournalKey, Held] = {}
 
     async def load(self) -> None:
@@ -100,38 +118,57 @@ class Inbox:
         try:
             message = (Event if channel == "event" else Result).model_validate_json(payload)
         except ValidationError as error:
-            await self._refuse(device, channel, text, error)
+            await self._refuse(device, channel, text, error, _envelope(payload))
             return
-        key = (device, message.journal_id)
         async with self._ledger.step() as step:
-            known = await step.session.exec(
-                select(InboxRow.id).where(
-                    InboxRow.device == device,
-                    InboxRow.journal_id == message.journal_id,
-                    InboxRow.seq == message.seq,
-                )
-            )
-            if known.first() is None:
-                step.session.add(
-                    InboxRow(
-                        device=device,
-                        journal_id=message.journal_id,
-                        seq=message.seq,
-                        channel=channel,
-                        message_id=message.message_id,
-                        received_at=timestamp(utc_now()),
-                        body=text,
-                    )
-                )
-        if key in self._held:
-            self._held[key].add(message.seq)
+            await self._keep(step, device, channel, message, text)
+        self._hold(device, message)
 
-    async def _refuse(self, device: str, channel: str, text: str, error: ValidationError) -> None:
+    @staticmethod
+    async def _keep(
+        step: Step, device: str, channel: str, message: Event | Result | Envelope, text: str
+    ) -> bool:
+        """Put a message into the inbox unless it is there; what was refused counts as handled. Says if it is new."""
+        known = await step.session.exec(
+            select(InboxRow.id).where(
+                InboxRow.device == device,
+                InboxRow.journal_id == message.journal_id,
+                InboxRow.seq == message.seq,
+            )
+        )
+        if known.first() is not None:
+            return False
+        step.session.add(
+            InboxRow(
+                device=device,
+                journal_id=message.journal_id,
+                seq=message.seq,
+                channel=channel,
+                message_id=message.message_id,
+                received_at=timestamp(utc_now()),
+                body=text,
+                handled=isinstance(message, Envelope),
+            )
+        )
+        return True
+
+    def _hold(self, device: str, message: Event | Result | Envelope) -> None:
+        held = self._held.get((device, message.journal_id))
+        if held is not None:
+            held.add(message.seq)
+
+    async def _refuse(
+        self, device: str, channel: str, text: str, error: ValidationError, envelope: Envelope | None
+    ) -> None:
+        """Note what is no message. Where its number can be read it is kept and receipted like any other: the device
+        would send the same bytes again for ever, and what follows would never be free of a gap."""
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or channel
         reason = f"{channel} refused: {where}: {first['msg']}"
-        log.warning("%s: %s", device, reason)
         async with self._ledger.step() as step:
+            if envelope is not None and not await self._keep(step, device, channel, envelope, text):
+                return
+            log.warning("%s: %s", device, reason)
             await step.append(
                 self._campaign,
                 "message-refused",
@@ -142,9 +179,22 @@ class Inbox:
                     "head": text[:200],
                 },
             )
+            if envelope is not None and envelope.command_id is not None:
+                await self._end_if_done(step, device, envelope.command_id)
+        if envelope is not None:
+            self._hold(device, envelope)
+
+    @staticmethod
+    async def _end_if_done(step: Step, device: str, command_id: str) -> None:
+        command = await step.get(CommandRow, command_id)
+        if command is not None and command.device == device:
+            await end_without_result(step, command_id)
 
     async def work(self) -> list[Event]:
         """Apply everything that waits, in order of ``seq``; return the events seen, for who is interested."""
+        whole = {
+            key: held.up_to for key, held in self._held.items()
+        }  # before the rows, which then hold it all
         rows = await self._ledger.rows(InboxRow, col(InboxRow.handled).is_(False))
         seen: list[Event] = []
         for row in sorted(rows, key=lambda r: (r.device, r.journal_id, r.seq)):
@@ -152,6 +202,9 @@ class Inbox:
                 if row.channel == "event":
                     event = Event.model_validate_json(row.body)
                     await apply_event(step, self._campaign, row.device, event, row.body)
+                    # A result comes before its `done`: with nothing missing up to here, none will come.
+                    if event.kind == "done" and row.seq <= whole.get((row.device, row.journal_id), 0):
+                        await self._end_if_done(step, row.device, event.command_id)
                     seen.append(event)
                 else:
                     await self._apply_result(step, row)
@@ -161,20 +214,17 @@ class Inbox:
 
     async def _apply_result(self, step: Step, row: InboxRow) -> None:
         result = Result.model_validate_json(row.body)
-        pattern = result.pattern
-        if pattern is None:
-            try:
-                pattern = self._fetch(result)
-            except PatternError as error:
-                await record(
-                    step, self._campaign, "message-refused", row.device, sha256_text(row.body), str(error)
-                )
-                return
-        await apply_result(step, self._campaign, row.device, result, pattern, row.body)
+        try:
+            pattern = result.pattern or self._fetch(result)
+        except PatternError as error:
+            await record(
+                step, self._campaign, "message-refused", row.device, sha256_text(row.body), str(error)
+            )
+        else:
+            await apply_result(step, self._campaign, row.device, result, pattern, row.body)
+        await self._end_if_done(step, row.device, result.command_id)
 
     def _fetch(self, result: Result) -> Pattern:
         """The pattern that a result refers to, from the laboratory's data folder."""
-        if self._data is None:
-            raise PatternError("reference: the laboratory file names no data_directory to look in")
         assert result.reference is not None  # noqa: S101 -- a Result has a pattern or a reference
-        return load_pattern(self._data, result.reference)
+        return load_pattern(self._patterns, result.reference)

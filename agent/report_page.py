@@ -299,10 +299,8 @@ def _experiment_row(record: ExperimentRecord) -> tuple[str, ...]:
 def _record(report: Report) -> str:
     record, check = report.record, report.verification
     drivers = {d["id"]: d["driver"] for d in record.laboratory.get("devices", ())}
-    words = {True: "simulated", False: "not simulated", None: "driver not installed here"}
-    devices = ", ".join(
-        f"{d} ({driver}, {words[report.record.simulated[d]]})" for d, driver in drivers.items()
-    )
+    words = {True: "simulated", False: "not simulated", None: "not met"}
+    devices = ", ".join(f"{d} ({driver}, {words[record.simulated.get(d)]})" for d, driver in drivers.items())
     if check.problems:
         listed = "".join(f"<li>{escape(p)}</li>" for p in check.problems)
         verdict = f"<p>Verification found problems:</p><ul>{listed}</ul>"

@@ -95,6 +95,17 @@ async def record(step: Step, campaign: str, kind: str, device: str, message_sha2
     )
 
 
+async def end_without_result(step: Step, command_id: str) -> None:
+    """A measurement that is done and of which no usable result will come: its experiment has failed."""
+    command = await step.get(CommandRow, command_id)
+    if command is None or command.purpose != "measure" or command.state != C.DONE.value:
+        return
+    experiment = await step.get(ExperimentRow, command.campaign, command.experiment)
+    if experiment is not None and command.pattern_sha256 is None:
+        reason = f"{command.device} measured and sent no usable result"
+        await move_experiment(step, experiment, E.FAILED, reason=reason, cause="equipment")
+
+
 async def apply_event(step: Step, campaign: str, device: str, event: Event, text: str) -> None:
     """One ``event`` of a device. ``progress`` and ``answer`` are no arrows and leave no trace here."""
     if event.kind in ("progress", "answer"):

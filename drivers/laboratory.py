@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 from solvus.drivers.broker_address import BrokerAddress, TlsFiles
 from solvus.drivers.messages import Name, ParameterSpec
 from solvus.drivers.topics import AGENT
-from solvus.drivers.yaml_file import load_yaml
+from solvus.drivers.yaml_file import ConfigurationError, load_yaml
 
 
 class _Data(BaseModel):
@@ -21,10 +21,13 @@ class _Data(BaseModel):
 class Broker(_Data):
     """The MQTT broker.
 
-    Attributes ---------- kind : ``embedded`` and ``mosquitto`` are started with the agent, on this machine
-    only; ``external`` runs already. host, port : of an external broker, or the port on which to start one
-    (``None``: any free one). username, password_variable : login, with the name of the environment variable
-    that holds the password. tls : files for an encrypted connection.
+    Attributes
+    ----------
+    kind : ``embedded`` and ``mosquitto`` are started with the agent, on this machine only; ``external`` runs
+        already.
+    host, port : of an external broker, or the port on which to start one (``None``: any free one).
+    username, password_variable : login, with the name of the environment variable that holds the password.
+    tls : files for an encrypted connection.
     """
 
     kind: Literal["embedded", "mosquitto", "external"] = "embedded"
@@ -52,16 +55,16 @@ class Broker(_Data):
 
         Raises
         ------
-        ValueError
+        ConfigurationError
             When the broker is not external or the variable is not set.
         """
         if self.host is None:
-            raise ValueError(f"broker: kind {self.kind} has no address before it is started")
+            raise ConfigurationError([f"broker: kind {self.kind} has no address before it is started"])
         password = None
         if self.password_variable is not None:
             if self.password_variable not in environment:
-                raise ValueError(
-                    f"broker: set the environment variable {self.password_variable} to the password"
+                raise ConfigurationError(
+                    [f"broker: set the environment variable {self.password_variable} to the password"]
                 )
             password = environment[self.password_variable]
         given: dict[str, Any] = {
@@ -179,8 +182,11 @@ class LaboratoryDevice(_Data):
 class Laboratory(_Data):
     """A laboratory.
 
-    Attributes ---------- name : the topic level of the laboratory. data_directory : for ledger, journals
-    and large patterns; relative to the folder in which the agent is started.
+    Attributes
+    ----------
+    name : the topic level of the laboratory.
+    data_directory : for journals, reports and large patterns; relative to the folder in which the agent is
+        started.
     """
 
     name: Name
@@ -195,19 +201,10 @@ class Laboratory(_Data):
             raise ValueError(f"devices: two are called {twice!r}; ids must differ")
         return self
 
-    def device_for(self, action: str) -> LaboratoryDevice:
-        """The first device that takes ``action``.
-
-        Raises
-        ------
-        ValueError
-            When there is none.
-        """
-        for device in self.devices:
-            if device.action == action:
-                return device
-        known = ", ".join(sorted({device.action for device in self.devices}))
-        raise ValueError(f"action: no device of laboratory {self.name} takes {action!r}; they take {known}")
+    @property
+    def pattern_folder(self) -> Path:
+        """Where devices leave patterns too large for a message, and the agent finds them."""
+        return self.data_directory / self.name / "patterns"
 
 
 def load_laboratory(path: Path) -> Laboratory:

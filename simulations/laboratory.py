@@ -18,8 +18,6 @@ from solvus.drivers.broker_address import BrokerAddress
 from solvus.drivers.laboratory import Laboratory, LaboratoryDevice
 from solvus.drivers.serve import PASSWORD
 
-DATA = "data"
-"""Folder in the working folder for patterns too large for a message."""
 STOP_LIMIT = 20.0
 """Seconds a device has to end when asked: more than it gives its own order (15 s)."""
 
@@ -114,7 +112,7 @@ class DeviceProcesses:
             "broker-port": str(self._address.port),
             "username": self._address.username,
             "journal": self._workdir / f"{device.id}.journal",
-            "data": self._workdir / DATA,
+            "data": self._laboratory.pattern_folder.resolve(),
         }
         if (tls := self._address.tls) is not None:
             files = {"tls-ca": tls.ca, "tls-certificate": tls.certificate, "tls-key": tls.key}

@@ -84,6 +84,7 @@ LABORATORY = Laboratory.model_validate(
         "devices": [
             {"id": "robot", "driver": "simulated-synthesizer", "action": "synthesise"},
             {"id": "diffractometer", "driver": "simulated-diffractometer", "action": "measure"},
+            {"id": "unused", "driver": "simulated-diffractometer", "action": "anneal"},
         ],
     }
 )
@@ -221,7 +222,7 @@ class LedgerBuilder:
         async with ledger.step() as step:
             met = {device: {"simulated": True} for device in ("robot", "diffractometer")}
             await step.append(campaign_id, "devices-met", {"devices": met})
-        inbox = Inbox(ledger, campaign_id, None)
+        inbox = Inbox(ledger, campaign_id, LABORATORY.pattern_folder)
         return cls(ledger, chosen, campaign_id, clock, inbox, np.random.default_rng(seed))
 
     async def experiment(self, fate: Fate) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +71,7 @@ async def inbox(ledger: Ledger) -> Inbox:
                 },
             )
             await step.append("c", "command-moved", {"command_id": command, "to": "published"})
-    made = Inbox(ledger, "c", None)
+    made = Inbox(ledger, "c", Path("nowhere"))
     await made.load()
     await made.meet("robot", "j", 0)
     return made
@@ -161,10 +163,71 @@ async def test_what_is_no_message_is_noted_and_harmless(inbox: Inbox, ledger: Le
     assert (await verify(ledger)).problems == ()
 
 
+def damaged(message: bytes, **changes: Any) -> bytes:
+    return json.dumps(json.loads(message) | changes).encode()
+
+
+async def test_a_refused_result_is_refused_once_and_ends_its_experiment(inbox: Inbox, ledger: Ledger) -> None:
+    # A driver that sends nanometres sends the same bytes again as long as they are not receipted.
+    wrong = damaged(result(1), pattern={"quantity": "G", "x_unit": "nm", "x": [1.0], "y": [1.0]})
+    for _ in range(3):
+        await inbox.receive("robot", "result", wrong)
+    assert inbox.up_to("robot", "j") == 1, "what is kept can be receipted, and the device stops sending it"
+    await inbox.receive("robot", "event", event(2, "done", "measure"))
+    await inbox.work()
+    row = await state_of(ledger, 2)
+    assert (row.state, row.cause) == ("failed", "equipment") and "no usable result" in row.reason
+    assert [e.kind for e in await ledger.events("c")].count("message-refused") == 1
+    assert (await verify(ledger)).problems == ()
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+async def test_a_measurement_without_a_usable_result_fails_in_either_order(
+    inbox: Inbox, ledger: Ledger, order: tuple[int, int]
+) -> None:
+    reference = {"uri": f"solvus-data:{'0' * 64}", "sha256": "0" * 64, "size": 1}
+    lost = damaged(result(1), pattern=None, reference=reference)
+    messages = {1: ("result", lost), 2: ("event", event(2, "done", "measure"))}
+    for seq in order:
+        await inbox.receive("robot", *messages[seq])
+        await inbox.work()
+    assert (await state_of(ledger, 2)).state == "failed"
+
+
+async def test_a_device_that_measured_nothing_does_not_hold_up_the_campaign(
+    inbox: Inbox, ledger: Ledger
+) -> None:
+    await inbox.receive("robot", "event", event(1, "done", "measure"))
+    await inbox.work()
+    assert (await state_of(ledger, 2)).state == "failed"
+
+
+async def test_a_device_may_act_on_what_is_still_queued_here(inbox: Inbox, ledger: Ledger) -> None:
+    # The broker delivered the order and died before it confirmed it.
+    command = {"command_id": "late", "experiment": 1, "device": "robot", "purpose": "make", "command": {}}
+    async with ledger.step() as step:
+        await step.append("c", "command-queued", command)
+    for seq, kind in enumerate(("accepted", "started", "done"), start=1):
+        await inbox.receive("robot", "event", event(seq, kind, "late"))
+    await inbox.work()
+    assert (await state_of(ledger, 1)).state == "synthesised"
+    assert "message-late" not in [e.kind for e in await ledger.events("c")]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seq": 2**70}, {"sent_at": "9999-12-31T23:59:59-10:00"}, {"seq": 2**31}]
+)
+async def test_numbers_and_times_beyond_the_database_are_refused(
+    inbox: Inbox, ledger: Ledger, changes: dict[str, Any]
+) -> None:
+    await inbox.receive("robot", "event", damaged(event(1, "done"), **changes))
+    assert [e.kind for e in await ledger.events("c")][-1] == "message-refused"
+
+
 async def test_another_agent_finds_what_this_one_held(inbox: Inbox, ledger: Ledger) -> None:
     for seq in (1, 2, 4):
         await inbox.receive("robot", "event", event(seq, "progress"))
-    again = Inbox(ledger, "c", None)
+    again = Inbox(ledger, "c", Path("nowhere"))
     await again.load()
     assert again.up_to("robot", "j") == 2
     await again.receive("robot", "event", event(3, "progress"))
