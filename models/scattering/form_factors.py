@@ -5,25 +5,35 @@ Kirfel, Acta Cryst. A51, 416 (1995), with s = Q / 4 pi,
 
     f(Q) = c + sum_k a_k exp(-b_k s^2),
 
-as tabulated in `periodictable`; anomalous terms are left out. Neutron values are the real bound coherent
-lengths.
+as tabulated in `periodictable`, for 98 elements and 113 ions; anomalous terms are left out. Neutron values
+are the real bound coherent lengths. A *species* is an element or an ion: ``"Ce"``, ``"Ce4+"``, ``"O2-"``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import periodictable
 from numpy.typing import ArrayLike, NDArray
-from periodictable.cromermann import fxrayatq
+from periodictable.cromermann import getCMformula
 
-Radiation = Literal["xray", "neutron"]
+Radiation = Literal["xray", "neutron", "electrons"]
+"""``"electrons"`` takes the number of electrons of the neutral atom at every Q, a crude form factor that some
+programs use."""
+
+SRREAL_LENGTHS: Mapping[str, float] = {"O": 5.805}
+"""Neutron lengths (fm) in which diffpy.srreal 1.4 differs from `periodictable` 2.1 (oxygen 5.8037), among the
+20 elements of its reference curves: the value of Rauch and Waschkowski, Neutron Data Booklet (2003)."""
+
+_SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-]))?")
 
 
 class ElementError(ValueError):
-    """A symbol that is no element, or an element without tabulated scattering."""
+    """A symbol that is no element or ion, or one without tabulated scattering."""
 
 
 def require_element(symbol: str) -> str:
@@ -34,14 +44,43 @@ def require_element(symbol: str) -> str:
     return symbol
 
 
-def form_factors(symbols: Sequence[str], q: ArrayLike, radiation: Radiation = "xray") -> NDArray[np.float64]:
-    """Scattering amplitude of each element.
+def require_species(symbol: str) -> str:
+    """The name of an element or ion with its charge written out: ``"O-"`` gives ``"O1-"``.
+
+    Raises
+    ------
+    ElementError
+        For anything that is neither, such as ``"Xx"`` or ``"Fe+3"``.
+    """
+    match = _SPECIES.fullmatch(symbol)
+    if match is None:
+        raise ElementError(f"element: {symbol!r} is no element or ion; use symbols such as Pt, Ce4+ or O2-")
+    element, charge, sign = match.groups()
+    require_element(element)
+    return symbol if sign is None else f"{element}{charge or 1}{sign}"
+
+
+def element_of(species: str) -> str:
+    """The element of a species: ``"Ce4+"`` gives ``"Ce"``."""
+    return species.rstrip("0123456789+-")
+
+
+def form_factors(
+    symbols: Sequence[str],
+    q: ArrayLike,
+    radiation: Radiation = "xray",
+    *,
+    lengths: Mapping[str, float] | None = None,
+) -> NDArray[np.float64]:
+    """Scattering amplitude of each element or ion.
 
     Parameters
     ----------
-    symbols : element symbols, n of them.
+    symbols : elements or ions, n of them. An ion without a fit of its own is refused for X-rays; for neutrons
+        its charge does not matter.
     q : (m,) in 1/angstrom.
     radiation : ``"xray"`` gives f(Q) in electrons, ``"neutron"`` the constant b in femtometres.
+    lengths : neutron lengths (fm) by element that take the place of tabulated ones.
 
     Returns
     -------
@@ -50,20 +89,30 @@ def form_factors(symbols: Sequence[str], q: ArrayLike, radiation: Radiation = "x
     Raises
     ------
     ElementError
-        For a symbol that is no element or has no tabulated value.
+        For a symbol that is no element or ion or has no tabulated value.
     """
     grid = np.atleast_1d(np.asarray(q, dtype=np.float64))
-    return np.stack([_amplitude(require_element(symbol), grid, radiation) for symbol in symbols])
+    return np.stack([_amplitude(require_species(s), grid, radiation, lengths or {}) for s in symbols])
 
 
-def _amplitude(symbol: str, q: NDArray[np.float64], radiation: Radiation) -> NDArray[np.float64]:
-    if radiation == "neutron":
-        length = getattr(periodictable, symbol).neutron.b_c
-        if length is None:
-            raise ElementError(f"element: no neutron scattering length is tabulated for {symbol}")
-        return np.full(len(q), float(length))
+def _amplitude(
+    species: str, q: NDArray[np.float64], radiation: Radiation, lengths: Mapping[str, float]
+) -> NDArray[np.float64]:
+    element = element_of(species)
+    if radiation == "xray":
+        return _xray(species, q)
+    if radiation == "electrons":
+        return np.full(len(q), float(getattr(periodictable, element).number))
+    length = lengths.get(element, getattr(periodictable, element).neutron.b_c)
+    if length is None:
+        raise ElementError(f"element: no neutron scattering length is tabulated for {element}")
+    return np.full(len(q), float(length))
+
+
+def _xray(species: str, q: NDArray[np.float64]) -> NDArray[np.float64]:
     try:
-        values = np.asarray(fxrayatq(symbol, q), dtype=np.float64)
+        fit = getCMformula("H" if species == "D" else species)
     except KeyError as error:
-        raise ElementError(f"element: no X-ray form factor is tabulated for {symbol}") from error
-    return values
+        raise ElementError(f"element: no X-ray form factor is tabulated for {species}") from error
+    s = q / (4.0 * math.pi)
+    return np.asarray(np.exp(-np.outer(s**2, fit.b)) @ fit.a + fit.c)

@@ -1,0 +1,281 @@
+"""The exact convention: Q-dependent weights for each pair of elements, and no window, grid or termination artefacts.
+
+Notation: species a, b with amplitudes f_a(Q), N the sum of occupancies, <f> = sum f occ / N, d a distance,
+s^2 = (u_i + u_j) max(0, 1 - delta1/d - delta2/d^2 + (qbroad d)^2) the mean-square width of its peak.
+
+    F_ab(Q) = 1/N sum_{ij in ab} exp(-s_ij^2 Q^2 / 2) sin(Q d_ij) / d_ij   [- transform of 4 pi rho0 c_a c_b r]
+    F(Q)    = sum_ab f_a f_b / <f>^2 F_ab(Q)
+    G(r)    = 2/pi integral_{Qmin}^{Qmax} F(Q) sin(Q r) dQ  times scale, damping and shape
+
+with the bracket for crystals only. A width that depends on d is taken out of the sum by Chebyshev polynomials T_m:
+exp(-s^2 Q^2 / 2) = sum_m c_m(Q) T_m(s^2), so that every term is one fast Fourier transform of the pair table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from solvus.models.scattering.curves import Curves
+from solvus.models.scattering.form_factors import Radiation, form_factors
+from solvus.models.scattering.pair_table import PairTable, pair_table, species_numbers, spread_rows
+from solvus.models.scattering.pairs import Pairs, displacements_of, vectors_of, weights_of
+from solvus.models.scattering.settings import Number, Settings, SettingsError
+from solvus.models.scattering.srreal import real_space
+from solvus.models.scattering.structure import Structure
+from solvus.models.scattering.window import HALF, transform
+
+EXTENSION = 12.0
+"""angstrom of taper beyond rmax of a crystal."""
+PHASE = 0.5
+"""Qmax times the grid step: the eight-point stencil is then right to 4e-6 before damping."""
+ROOM = 2.2
+"""Length of the transforms over rmax plus the largest distance: their Q grid then resolves every sine."""
+PRECISION = 1e-7
+"""Of the Chebyshev expansion of a peak's width."""
+CHUNK = 8_000_000
+"""Numbers in the arrays of one pass over a batch: 64 MB each."""
+
+
+def exact_curves(structure: Structure, settings: Settings) -> Curves:
+    """Curves of a structure: see :func:`solvus.models.scattering.calculate.calculate`."""
+    if settings.qmax is None:
+        return real_space(structure, settings)  # a plain sum of Gaussians has no window to differ by
+    return curves_of(table_for(structure, settings), settings)
+
+
+def table_for(structure: Structure, settings: Settings) -> PairTable:
+    """The distances of a structure, for any settings of the same or smaller rmax and Qmax.
+
+    Make it once for many conditions of one structure; :func:`curves_of` does the rest.
+    """
+    step = _grid_step(settings)
+    return pair_table(
+        structure, step=step, rmax=settings.rmax, extension=EXTENSION, one_u=settings.u_iso is not None
+    )
+
+
+def _grid_step(settings: Settings) -> float:
+    """A multiple or a whole part of rstep, so that both grids share their transform."""
+    if settings.qmax is None:
+        raise SettingsError("qmax: the exact convention needs one")
+    target = PHASE / float(torch.as_tensor(settings.qmax).detach().max())
+    if target >= settings.rstep:
+        return settings.rstep * math.floor(target / settings.rstep * (1 + 1e-9))
+    return settings.rstep / math.ceil(settings.rstep / target)
+
+
+def curves_of(table: PairTable, settings: Settings) -> Curves:
+    """Curves under one set of conditions, or under b when settings are (b,) or the table holds b structures."""
+    sizes = {len(v) for v in settings.batched().values()}
+    if table.structure.batch is not None:
+        sizes.add(table.structure.batch)
+    if len(sizes) > 1:
+        raise SettingsError(f"settings: batches of {sorted(sizes)} do not go together; use one size")
+    if not sizes:
+        return _pass(table, settings)
+    size = sizes.pop()
+    part = max(1, CHUNK // (8 * table.nodes * len(table.pair)))
+    if part >= size or table.structure.batch is not None:
+        return _pass(table, settings)
+    done = [_pass(table, settings.part(k, k + part)) for k in range(0, size, part)]
+    return replace(done[0], g=_joined([c.g for c in done]), f=_joined([c.f for c in done]))
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if parts[0].ndim == 1 else torch.cat(list(parts))
+
+
+def _pass(table: PairTable, settings: Settings) -> Curves:
+    like = table.structure.positions
+    qmin, qmax = (torch.as_tensor(v, device=like.device).to(like.dtype) for v in _range(settings))
+    length = ROOM * (settings.rmax + table.reach)
+    coarse = max(table.step, settings.rstep)
+    n = round(2 ** math.ceil(math.log2(length / coarse)) * coarse / table.step)
+    dq = math.pi / (n * table.step)
+    count = min(n, math.ceil(float(qmax.max()) / dq) + HALF + 1)
+    q = torch.arange(count, dtype=like.dtype, device=like.device) * dq
+    f = reduced_structure_function(table, settings, q, n)
+    g = transform(f, dq, qmin, qmax, rstep=settings.rstep, first=settings.first, last=settings.last)
+    r = settings.r().to(like)
+    kept = math.floor(float(qmax.max()) / dq) + 1
+    return Curves(r, g * settings.envelope(r), q[:kept], f[..., :kept])
+
+
+def _range(settings: Settings) -> tuple[float | torch.Tensor, float | torch.Tensor]:
+    if settings.qmax is None:
+        raise SettingsError("qmax: the exact convention needs one")
+    return settings.qmin, settings.qmax
+
+
+def reduced_structure_function(table: PairTable, settings: Settings, q: torch.Tensor, n: int) -> torch.Tensor:
+    """F at q = k pi / (n step), k = 0, 1, ...: (m,) or (b, m)."""
+    amplitude = _amplitudes(table, settings, q)
+    if table.weights is not None:
+        spectrum = _by_channels(table, table.weights, settings, q, n)
+    else:
+        spectrum = _by_pairs(table, *table.one_by_one(), settings, q, n)
+    return (amplitude * spectrum).sum(dim=-2)
+
+
+def _spectrum(values: torch.Tensor, n: int, count: int) -> torch.Tensor:
+    """sum_k v_k sin(Q d_k) at the first ``count`` Q."""
+    spectrum: torch.Tensor = torch.fft.rfft(values, n=2 * n).imag[..., :count]
+    return -spectrum
+
+
+def _by_channels(
+    table: PairTable, weights: torch.Tensor, settings: Settings, q: torch.Tensor, n: int
+) -> torch.Tensor:
+    d = _nodes(table)
+    safe = torch.where(d > 0, d, 1.0)
+    density = (weights + _background(table, d)) * _taper(table, d) / safe
+    if table.displacement is None:
+        if settings.u_iso is None:
+            raise SettingsError("u_iso: this table was made for displacements that come with the settings")
+        v = 2.0 * _setting(settings.u_iso, d, 1).expand(*_leading(settings.u_iso), len(table.pair))
+    else:
+        v = table.displacement
+    if not any(_given(value) for value in (settings.delta1, settings.delta2, settings.qbroad)):
+        return _spectrum(density, n, len(q)) * torch.exp(-0.5 * v[..., None] * q**2)
+    variance = v[..., None] * _bracket(settings, safe, 2)
+    used = (weights.detach() != 0).reshape(-1, table.nodes).any(dim=0)
+    low, high = _span(variance.detach()[..., used])
+    coefficients, polynomials = _chebyshev(variance.clamp(low, high), low, high, q)
+    terms = [_spectrum(density * t, n, len(q)) * c for c, t in zip(coefficients, polynomials, strict=True)]
+    return torch.stack(terms).sum(dim=0)
+
+
+def _by_pairs(
+    table: PairTable, pairs: Pairs, row: torch.Tensor, settings: Settings, q: torch.Tensor, n: int
+) -> torch.Tensor:
+    """The same with each pair's own width: one spreading for each polynomial."""
+    vectors = vectors_of(table.structure, pairs)
+    d = vectors.norm(dim=-1)
+    u = displacements_of(table.structure, pairs, vectors)
+    if settings.u_iso is not None:
+        u = 2.0 * _setting(settings.u_iso, d, 1).expand(*_leading(settings.u_iso), d.shape[-1])
+    variance = u * _bracket(settings, d, 1)
+    weight = weights_of(table.structure, pairs)
+    low, high = _span(variance.detach())
+    coefficients, polynomials = _chebyshev(variance, low, high, q)
+    nodes = _nodes(table)
+    scale = _taper(table, nodes) / torch.where(nodes > 0, nodes, 1.0)
+    total = _spectrum(_background(table, nodes) * scale, n, len(q)) * torch.exp(-0.5 * low * q**2)
+    for c, t in zip(coefficients, polynomials, strict=True):
+        total = total + _spectrum(spread_rows(table, d, weight * t, row) * scale, n, len(q)) * c
+    return total
+
+
+def _nodes(table: PairTable) -> torch.Tensor:
+    like = table.structure.positions
+    return torch.arange(table.nodes, dtype=like.dtype, device=like.device) * table.step
+
+
+def _setting(value: Number, like: torch.Tensor, dimensions: int) -> torch.Tensor:
+    """A scalar, or (b, 1, ...) with as many trailing ones."""
+    tensor = torch.as_tensor(value, device=like.device).to(like.dtype)
+    return tensor.reshape(-1, *[1] * dimensions) if tensor.ndim else tensor
+
+
+def _leading(value: Number) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+
+
+def _given(value: Number) -> bool:
+    return value.requires_grad or bool((value != 0).any()) if isinstance(value, torch.Tensor) else value != 0
+
+
+def _bracket(settings: Settings, d: torch.Tensor, dimensions: int) -> torch.Tensor:
+    """Peak width at distance d over that of independent atoms, not below zero."""
+    delta1, delta2, qbroad = (
+        _setting(v, d, dimensions) for v in (settings.delta1, settings.delta2, settings.qbroad)
+    )
+    return torch.clamp(1.0 - delta1 / d - delta2 / d**2 + (qbroad * d) ** 2, min=0.0)
+
+
+def _span(values: torch.Tensor) -> tuple[float, float]:
+    """Smallest and largest value, apart enough to divide by their difference."""
+    low, high = (float(v) for v in torch.aminmax(values)) if values.numel() else (0.0, 0.0)
+    margin = 1e-3 * high + 1e-9
+    return max(0.0, low - margin), high + margin
+
+
+def _background(table: PairTable, d: torch.Tensor) -> torch.Tensor:
+    """What a crystal of the same density without structure would put on each node, negative: (c, nodes)."""
+    if table.structure.lattice is None:
+        return torch.zeros_like(d)
+    density = table.amounts / table.structure.volume()[..., None]
+    return -4.0 * math.pi * density[..., None] * d**2 * table.step
+
+
+def _taper(table: PairTable, d: torch.Tensor) -> torch.Tensor:
+    """1 up to the asked range, then falling to 0 at the reach without a corner."""
+    if math.isinf(table.taper):
+        return torch.ones_like(d)
+    x = ((d - table.taper) / (table.reach - table.taper)).clamp(0.0, 1.0)
+    return torch.cos(0.5 * math.pi * x) ** 2
+
+
+def _amplitudes(table: PairTable, settings: Settings, q: torch.Tensor) -> torch.Tensor:
+    """f_a f_b / (N <f>^2) of each channel: (c, m) or (b, c, m); zero for masked pairs."""
+    lengths = tuple(sorted((settings.lengths or {}).items()))
+    f = _form_factors(table.species, settings.radiation, lengths, len(q), float(q[1])).to(q)
+    occupancy = table.structure.occupancy
+    _, number = species_numbers(table.structure)
+    amounts = torch.zeros(*occupancy.shape[:-1], len(f)).to(q).index_add(-1, number, occupancy)
+    total = amounts.sum(dim=-1)
+    mean = (amounts @ f) / total[..., None]
+    a, b = table.pair.unbind(1)
+    result = f[a] * f[b] / (total[..., None] * mean**2)[..., None, :]
+    if settings.pair is None:
+        return result
+    first, second = (_number_of(name, table.species) for name in settings.pair)
+    kept = ((a == first) & (b == second)) | ((a == second) & (b == first))
+    return result * kept[:, None]
+
+
+def _number_of(name: str, species: tuple[str, ...]) -> int:
+    if name not in species:
+        raise SettingsError(f"pair: {name!r} is not in the structure, which holds {', '.join(species)}")
+    return species.index(name)
+
+
+@lru_cache(maxsize=64)
+def _form_factors(
+    species: tuple[str, ...],
+    radiation: Radiation,
+    lengths: tuple[tuple[str, float], ...],
+    count: int,
+    dq: float,
+) -> torch.Tensor:
+    return torch.from_numpy(form_factors(species, np.arange(count) * dq, radiation, lengths=dict(lengths)))
+
+
+def _chebyshev(
+    x: torch.Tensor, low: float, high: float, q: torch.Tensor
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """exp(-x Q^2 / 2) = sum_m c_m(Q) T_m(x) over [low, high]: c (terms, m), and the T_m at x."""
+    coefficients = _coefficients(low, high, len(q), float(q[1])).to(q)
+    scaled = (2.0 * x - (low + high)) / (high - low)
+    polynomials = [torch.ones_like(scaled), scaled]
+    while len(polynomials) < len(coefficients):
+        polynomials.append(2.0 * scaled * polynomials[-1] - polynomials[-2])
+    return coefficients, polynomials[: len(coefficients)]
+
+
+@lru_cache(maxsize=64)
+def _coefficients(low: float, high: float, count: int, dq: float) -> torch.Tensor:
+    q2 = (np.arange(count) * dq) ** 2
+    size = 40
+    angle = (np.arange(size) + 0.5) * math.pi / size
+    samples = np.exp(-0.5 * np.outer(0.5 * (high + low) + 0.5 * (high - low) * np.cos(angle), q2))
+    table = 2.0 / size * np.cos(np.outer(np.arange(size), angle)) @ samples
+    table[0] *= 0.5
+    terms = max(2, int(np.flatnonzero(np.abs(table).max(axis=1) > PRECISION)[-1]) + 1)
+    return torch.from_numpy(table[:terms])

@@ -1,0 +1,169 @@
+"""All distances of a structure on a grid, found once; curves under any conditions follow from it.
+
+A *channel* is an ordered list of pairs that share their two species and their displacement u_i + u_j. When sites
+differ too much for that (anisotropic or refined displacements), the pair's mean-square width at the stated
+conditions is expanded in Chebyshev polynomials pair by pair instead (:mod:`solvus.models.scattering.exact`).
+
+The table of a crystal ends in a smooth taper beyond the asked range: a sharp end would leave its own ripples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from solvus.models.scattering.cluster_table import cluster_weights
+from solvus.models.scattering.pairs import Pairs, find_pairs, vectors_of, weights_of
+from solvus.models.scattering.spreading import BEFORE, POINTS, spread
+from solvus.models.scattering.structure import Structure, StructureError
+
+MOST_KINDS = 4
+"""Kinds of sites (species and displacement) up to which each two of them have a channel."""
+
+
+@dataclass(frozen=True)
+class PairTable:
+    """Distances of one structure, or of b.
+
+    Attributes
+    ----------
+    structure : what it was made from.
+    species : its distinct ones, sorted.
+    step : grid spacing, angstrom; ``reach`` : largest distance held; ``taper`` : where a crystal's taper begins.
+    pair : (c, 2) for each channel the two species, as numbers among ``species``.
+    amounts : (c,) or (b, c), ordered pairs of atoms that two cells hold for each channel.
+    displacement : (c,) u_i + u_j of each channel, angstrom^2; ``None`` when it comes with the conditions or
+        pair by pair.
+    weights : (c, nodes) or (b, c, nodes), ordered pairs of atoms at each node; ``None`` when pairs are kept one
+        by one: then ``pairs`` and the channel of each, ``row``, are there.
+    """
+
+    structure: Structure
+    species: tuple[str, ...]
+    step: float
+    reach: float
+    taper: float
+    pair: torch.Tensor
+    amounts: torch.Tensor
+    displacement: torch.Tensor | None
+    weights: torch.Tensor | None
+    pairs: Pairs | None
+    row: torch.Tensor | None = None
+
+    @property
+    def nodes(self) -> int:
+        return math.ceil(self.reach / self.step) + 2 * POINTS
+
+    def one_by_one(self) -> tuple[Pairs, torch.Tensor]:
+        """The pairs and the channel of each."""
+        if self.pairs is None or self.row is None:
+            raise StructureError("structure: this table holds sums over pairs only")
+        return self.pairs, self.row
+
+
+def species_numbers(structure: Structure) -> tuple[tuple[str, ...], torch.Tensor]:
+    """The sorted species, and which of them each site is."""
+    names = tuple(sorted(set(structure.species)))
+    numbers = torch.tensor([names.index(s) for s in structure.species])
+    return names, numbers.to(structure.positions.device)
+
+
+def pair_table(
+    structure: Structure, *, step: float, rmax: float, extension: float, one_u: bool = False
+) -> PairTable:
+    """Find the distances.
+
+    Parameters
+    ----------
+    step : grid spacing, angstrom: 0.5 / Qmax or less.
+    rmax : distances of a crystal up to here count in full; a cluster's always do.
+    extension : length of the taper that follows, angstrom.
+    one_u : the displacements will be given with the conditions, the same for all sites.
+
+    Raises
+    ------
+    StructureError
+        When two atoms are nearer than a few steps without sharing a place.
+    """
+    names, number = species_numbers(structure)
+    kinds, separate = number, False
+    if not one_u:
+        kinds, separate = _kinds(structure, number)
+    size = int(kinds.max()) + 1
+    channels = torch.triu_indices(size, size, device=number.device)
+    member = torch.empty(size, dtype=torch.int64, device=number.device)
+    member[kinds] = torch.arange(len(number), device=number.device)
+    occupancy = structure.occupancy
+    amounts = torch.zeros(*occupancy.shape[:-1], size).to(occupancy).index_add(-1, kinds, occupancy)
+    orders = torch.where(channels[0] == channels[1], 1.0, 2.0).to(occupancy)
+    crystalline = structure.lattice is not None
+    table = PairTable(
+        structure=structure,
+        species=names,
+        step=step,
+        reach=rmax + extension if crystalline else _diameter(structure),
+        taper=rmax if crystalline else math.inf,
+        pair=number[member[channels]].T,
+        amounts=amounts[..., channels[0]] * amounts[..., channels[1]] * orders,
+        displacement=(
+            None if separate or one_u else structure.u[member[channels[0]]] + structure.u[member[channels[1]]]
+        ),
+        weights=None,
+        pairs=None,
+    )
+    if not (separate or crystalline) and structure.batch is None:
+        weights = cluster_weights(structure.positions, occupancy, kinds, table.nodes, step)
+        return replace(table, weights=weights)
+    pairs = find_pairs(structure, 0.0, table.reach)
+    channel_of = torch.zeros(size, size, dtype=torch.int64, device=number.device)
+    channel_of[channels[0], channels[1]] = torch.arange(channels.shape[1], device=number.device)
+    channel_of = torch.maximum(channel_of, channel_of.T)
+    row = channel_of[kinds[pairs.first], kinds[pairs.second]]
+    if separate:
+        return replace(table, pairs=pairs, row=row)
+    d = vectors_of(structure, pairs).norm(dim=-1)
+    return replace(table, weights=spread_rows(table, d, weights_of(structure, pairs), row))
+
+
+def spread_rows(table: PairTable, d: torch.Tensor, weight: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    """Pairs on the nodes of the table, (c, nodes) or (b, c, nodes); what lies beyond its reach is left out,
+    where the taper has ended."""
+    rows = len(table.pair)
+    if len(row) and float(d.detach().amin()) < (BEFORE + 1) * table.step:
+        raise StructureError(
+            f"positions: two atoms are {float(d.detach().amin()):.3g} apart; no two may be so near"
+        )
+    weight = weight + torch.zeros_like(d)
+    d = d + torch.zeros_like(weight)
+    leading = d.shape[:-1]
+    count = leading.numel()
+    rows_of = (torch.arange(count, device=row.device)[:, None] * rows + row).flatten()
+    kept = d.detach().flatten() < table.reach
+    flat = spread(
+        d.flatten()[kept],
+        weight.flatten()[kept],
+        rows_of[kept],
+        rows=count * rows,
+        nodes=table.nodes,
+        step=table.step,
+    )
+    return flat.reshape(*leading, rows, table.nodes)
+
+
+def _kinds(structure: Structure, number: torch.Tensor) -> tuple[torch.Tensor, bool]:
+    """Sites of one species and displacement have one kind; or whether pairs must be kept one by one."""
+    u = structure.u
+    if u.requires_grad or u.ndim > 1:
+        return number, True
+    columns = torch.stack([number.to(u), u], dim=1)
+    kinds: torch.Tensor = torch.unique(columns, dim=0, return_inverse=True)[1]
+    separate = int(kinds.max()) + 1 > max(MOST_KINDS, int(number.max()) + 1)
+    return (number, True) if separate else (kinds, False)
+
+
+def _diameter(structure: Structure) -> float:
+    places = structure.positions.detach()
+    box = places.amax(dim=-2) - places.amin(dim=-2)
+    return float(box.norm(dim=-1).max()) + 1e-6

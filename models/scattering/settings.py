@@ -1,0 +1,124 @@
+"""What is calculated, and with which instrument: ranges, resolution and shape.
+
+Q in 1/angstrom, r in angstrom. The width of the peak of a pair at distance d is
+
+    sigma^2 = (u_i + u_j) (1 - delta1 / d - delta2 / d^2 + (qbroad d)^2)
+
+after Jeong et al., Phys. Rev. B 67, 104301 (2003) and Proffen and Billinge, J. Appl. Cryst. 32, 572 (1999).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+
+from solvus.models.scattering.form_factors import Radiation
+
+Number = float | torch.Tensor
+
+
+class SettingsError(ValueError):
+    """A range or an instrument that cannot be."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One calculation. ``qmin``, ``qmax``, ``qdamp``, ``qbroad``, ``delta1``, ``delta2``, ``scale``,
+    ``diameter`` and ``u_iso`` may be (b,) tensors in the `exact` convention: one value for each of b curves.
+
+    Attributes
+    ----------
+    rmin, rmax, rstep : the grid of G: the multiples of ``rstep`` with rmin <= r < rmax, angstrom.
+    qmin, qmax : range of the transform, 1/angstrom; ``qmax=None`` leaves the transform out, so that G is the
+        plain sum of Gaussians (crystals and real-space sums only).
+    qdamp : damping of G by exp(-(qdamp r)^2 / 2), 1/angstrom.
+    qbroad : broadening of the peaks with distance, 1/angstrom.
+    delta1, delta2 : sharpening of near peaks by correlated motion, angstrom and angstrom^2.
+    scale : factor on G.
+    diameter : of a sphere cut from the crystal, angstrom; ``None`` for no shape.
+    stepcut : G is zero beyond, angstrom; ``None`` for no cut.
+    pair : two elements or ions: only their partial G. The partials add up to the whole.
+    qstep : finer steps of Q than the srreal convention takes by itself, 1/angstrom; Debye sums only.
+    u_iso : takes the place of the structure's displacements, angstrom^2.
+    radiation : ``"xray"``, ``"neutron"`` or ``"electrons"`` (their number).
+    lengths : neutron lengths (fm) that take the place of tabulated ones.
+    """
+
+    rmin: float = 0.0
+    rmax: float = 30.0
+    rstep: float = 0.01
+    qmin: Number = 0.0
+    qmax: Number | None = 25.0
+    qdamp: Number = 0.0
+    qbroad: Number = 0.0
+    delta1: Number = 0.0
+    delta2: Number = 0.0
+    scale: Number = 1.0
+    diameter: Number | None = None
+    stepcut: float | None = None
+    pair: tuple[str, str] | None = None
+    qstep: float | None = None
+    u_iso: Number | None = None
+    radiation: Radiation = "xray"
+    lengths: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int | float | torch.Tensor):
+                continue
+            low = torch.as_tensor(value).detach().amin()
+            finite = bool(torch.isfinite(torch.as_tensor(value).detach()).all())
+            if not finite or float(low) < 0.0:
+                raise SettingsError(f"{field.name}: must be a number that is not negative, not {value}")
+        if self.rstep <= 0 or self.rmax <= self.rmin:
+            raise SettingsError(f"rmax: need rmin < rmax and rstep > 0, not {self.rmin}, {self.rmax}")
+        if self.qmax is not None and bool((torch.as_tensor(self.qmax) <= torch.as_tensor(self.qmin)).any()):
+            raise SettingsError(f"qmax: must lie above qmin, not {self.qmax} and {self.qmin}")
+        if self.diameter is not None and float(torch.as_tensor(self.diameter).detach().amin()) <= 0:
+            raise SettingsError("diameter: must be positive, or left out")
+
+    @property
+    def first(self) -> int:
+        """Index of the first point of the grid."""
+        return math.ceil(self.rmin / self.rstep)
+
+    @property
+    def last(self) -> int:
+        """Index of the last point of the grid."""
+        return math.ceil(self.rmax / self.rstep) - 1
+
+    def r(self) -> torch.Tensor:
+        """The grid of G, angstrom."""
+        return torch.arange(self.first, self.last + 1, dtype=torch.float64) * self.rstep
+
+    def batched(self) -> dict[str, torch.Tensor]:
+        """The settings that are (b,) tensors."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {k: v for k, v in values.items() if isinstance(v, torch.Tensor) and v.ndim == 1}
+
+    def part(self, start: int, stop: int) -> Settings:
+        """Some of the b."""
+        parts: dict[str, Any] = {k: v[start:stop] for k, v in self.batched().items()}
+        return replace(self, **parts)
+
+    def bracket(self, d: torch.Tensor) -> torch.Tensor:
+        """1 - delta1 / d - delta2 / d^2 + (qbroad d)^2, not limited; numbers or (b, 1, ...) tensors apply."""
+        return 1.0 - self.delta1 / d - self.delta2 / d**2 + (self.qbroad * d) ** 2
+
+    def envelope(self, r: torch.Tensor) -> torch.Tensor:
+        """Scale, damping and shape at r: (k,), or (b, k) when a setting is (b,)."""
+        scale, qdamp = (_column(torch.as_tensor(v, dtype=r.dtype)) for v in (self.scale, self.qdamp))
+        shape = scale * torch.exp(-0.5 * (qdamp * r) ** 2)
+        if self.diameter is not None:
+            x = r / _column(torch.as_tensor(self.diameter, dtype=r.dtype))
+            shape = shape * torch.where(x < 1.0, 1.0 - 1.5 * x + 0.5 * x**3, torch.zeros_like(x))
+        return shape if self.stepcut is None else shape * (r <= self.stepcut)
+
+
+def _column(value: torch.Tensor) -> torch.Tensor:
+    return value[:, None] if value.ndim else value
