@@ -36,7 +36,7 @@ PHASE = 0.5
 """Qmax times the grid step: the eight-point stencil is then right to 4e-6 before damping."""
 ROOM = 2.2
 """Length of the transforms over rmax plus the largest distance: their Q grid then resolves every sine."""
-PRECISION = 1e-7
+PRECISION = 1e-9
 """Of the Chebyshev expansion of a peak's width."""
 CHUNK = 8_000_000
 """Numbers in the arrays of one pass over a batch: 64 MB each."""
@@ -98,12 +98,12 @@ def _pass(table: PairTable, settings: Settings) -> Curves:
     coarse = max(table.step, settings.rstep)
     n = round(2 ** math.ceil(math.log2(length / coarse)) * coarse / table.step)
     dq = math.pi / (n * table.step)
-    count = min(n, math.ceil(float(qmax.max()) / dq) + HALF + 1)
+    count = min(n, math.ceil(float(qmax.detach().max()) / dq) + HALF + 1)
     q = torch.arange(count, dtype=like.dtype, device=like.device) * dq
     f = reduced_structure_function(table, settings, q, n)
     g = transform(f, dq, qmin, qmax, rstep=settings.rstep, first=settings.first, last=settings.last)
     r = settings.r().to(like)
-    kept = math.floor(float(qmax.max()) / dq) + 1
+    kept = math.floor(float(qmax.detach().max()) / dq) + 1
     return Curves(r, g * settings.envelope(r), q[:kept], f[..., :kept])
 
 
@@ -120,6 +120,8 @@ def reduced_structure_function(table: PairTable, settings: Settings, q: torch.Te
         spectrum = _by_channels(table, table.weights, settings, q, n)
     else:
         spectrum = _by_pairs(table, *table.one_by_one(), settings, q, n)
+    if table.structure.lattice is not None:
+        spectrum = spectrum - _background(table, n, len(q))
     return (amplitude * spectrum).sum(dim=-2)
 
 
@@ -134,7 +136,7 @@ def _by_channels(
 ) -> torch.Tensor:
     d = _nodes(table)
     safe = torch.where(d > 0, d, 1.0)
-    density = (weights + _background(table, d)) * _taper(table, d) / safe
+    density = weights * _taper(table, d) / safe
     if table.displacement is None:
         if settings.u_iso is None:
             raise SettingsError("u_iso: this table was made for displacements that come with the settings")
@@ -166,10 +168,11 @@ def _by_pairs(
     coefficients, polynomials = _chebyshev(variance, low, high, q)
     nodes = _nodes(table)
     scale = _taper(table, nodes) / torch.where(nodes > 0, nodes, 1.0)
-    total = _spectrum(_background(table, nodes) * scale, n, len(q)) * torch.exp(-0.5 * low * q**2)
-    for c, t in zip(coefficients, polynomials, strict=True):
-        total = total + _spectrum(spread_rows(table, d, weight * t, row) * scale, n, len(q)) * c
-    return total
+    terms = [
+        _spectrum(spread_rows(table, d, weight * t, row) * scale, n, len(q)) * c
+        for c, t in zip(coefficients, polynomials, strict=True)
+    ]
+    return torch.stack(terms).sum(dim=0)
 
 
 def _nodes(table: PairTable) -> torch.Tensor:
@@ -206,12 +209,11 @@ def _span(values: torch.Tensor) -> tuple[float, float]:
     return max(0.0, low - margin), high + margin
 
 
-def _background(table: PairTable, d: torch.Tensor) -> torch.Tensor:
-    """What a crystal of the same density without structure would put on each node, negative: (c, nodes)."""
-    if table.structure.lattice is None:
-        return torch.zeros_like(d)
-    density = table.amounts / table.structure.volume()[..., None]
-    return -4.0 * math.pi * density[..., None] * d**2 * table.step
+def _background(table: PairTable, n: int, count: int) -> torch.Tensor:
+    """Transform of 4 pi rho0 c_a c_b r, tapered: (c, count) or (b, c, count)."""
+    r = _nodes(table)
+    ramp = _spectrum(4.0 * math.pi * table.step * r * _taper(table, r), n, count)
+    return (table.amounts / table.structure.volume()[..., None])[..., None] * ramp
 
 
 def _taper(table: PairTable, d: torch.Tensor) -> torch.Tensor:
