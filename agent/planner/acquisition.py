@@ -4,12 +4,16 @@ Notation: outputs f(x) of the surrogate, utility u(f) (:func:`solvus.agent.plann
 recipes that already count: the best experiments so far and all that is held (pending, or tried without
 descriptors to show for it: of unknown outcome). Over joint draws s of the outputs at x and B
 
-    a(x) = log mean_s ( u(f_s(x)) - max_{b in B} u(f_s(b)) )_+  +  log P(product | x),
+    a(x) = log mean_s ( u(f_s(x)) - max_{b in B} u(f_s(b)) )_+  +  log P(product | x)  +  log p(x),
 
 the log noisy expected improvement for a single candidate (Ament et al. 2023, arXiv:2310.20708; composite as
 in Astudillo and Frazier 2019), with BoTorch's smooth positive part. BoTorch's own
 ``qLogNoisyExpectedImprovement`` loses pending points after the first candidate of a batch; here each
 candidate has an acquisition function of its own, and the ones chosen before it are held.
+
+p(x) says where the best recipe is before anything is known (as in pi-BO, Hvarfner et al. 2022, arXiv:2204.11051):
+people choose limits that hold what they look for, so it is seldom in a corner of them. A Gaussian process knows least in
+the corners, of which d parameters have 2^d, and without p(x) most experiments go there.
 """
 
 from __future__ import annotations
@@ -47,6 +51,12 @@ ASCENT_ITERATIONS = 40
 """Cap of an ascent; what is left to gain after it is below the noise of the draws."""
 
 
+INTERIOR = 0.5
+"""p(x) is proportional to the product of (4 c (1 - c) + EDGE)^INTERIOR over the ordered parameters' codes c: at an edge a
+seventh of that in the middle, so a gain there has to be seven times as large."""
+EDGE = 0.02
+
+
 @dataclass(frozen=True)
 class Acquisition:
     """a(x) of the module's formula, for one candidate at a time; make it with :func:`prepare`.
@@ -76,7 +86,13 @@ class Acquisition:
         draws = draws + rest * self.normals[..., -1:]
         gain = utility(self.outputs, draws.transpose(-1, -2)) - self.best[:, None]
         value: Tensor = logmeanexp(log_fatplus(gain, tau=SMOOTHING), dim=0)
-        return value + self.probability(A).log()
+        return value + self.probability(A).log() + log_prior(A[:, self.model.ordered])
+
+
+def log_prior(codes: Tensor) -> Tensor:
+    """log p(x) of the module's head, up to a constant, (a,), for codes (a, number ordered) of 0 to 1."""
+    total: Tensor = INTERIOR * (4.0 * codes * (1.0 - codes) + EDGE).log().sum(-1)
+    return total
 
 
 def prepare(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from solvus.agent.planner import acquisition as module
-from solvus.agent.planner.acquisition import Acquisition, candidates, prepare
+from solvus.agent.planner.acquisition import Acquisition, candidates, log_prior, prepare
 from solvus.agent.planner.outputs import Output, utility
 from solvus.agent.planner.search_space import Categorical, Continuous, SearchSpace
 from solvus.agent.planner.surrogate import fit
@@ -46,7 +46,8 @@ def test_it_is_the_expected_improvement_over_all_that_is_held(monkeypatch: pytes
         draws = acquisition.model.mean(joint) + (torch.linalg.cholesky(covariance) @ normals)[..., 0]
         u = utility(OUTPUTS, draws.transpose(-1, -2))
         improvement = (u[:, -1] - u[:, :-1].max(-1).values).clamp_min(0.0).mean()
-        assert float(acquisition(point[None]).exp()) == pytest.approx(float(improvement), rel=0.15, abs=1e-3)
+        gain = acquisition(point[None]) - log_prior(point[None][:, acquisition.model.ordered])
+        assert float(gain.exp()) == pytest.approx(float(improvement), rel=0.15, abs=1e-3)
 
 
 def test_what_is_pending_is_not_worth_trying_again() -> None:
@@ -72,3 +73,11 @@ def test_the_search_comes_close_to_the_best_of_a_fine_grid() -> None:
     code = torch.tensor([0.0, 1.0], dtype=torch.float64)
     grid: Tensor = torch.cartesian_prod(side, side, code)
     assert float(candidates(acquisition, SPACE, seed=3)[1][0]) > float(acquisition(grid).max()) - 0.05
+
+
+def test_an_edge_has_to_promise_more_than_the_middle() -> None:
+    places = torch.tensor([[0.5, 0.5], [0.0, 0.5], [1.0, 0.5], [0.0, 1.0]], dtype=torch.float64)
+    middle, left, right, corner = log_prior(places).exp().tolist()
+    assert left == pytest.approx(right)
+    assert middle / left == pytest.approx(7.1, rel=0.02)
+    assert middle / corner == pytest.approx((middle / left) ** 2)
