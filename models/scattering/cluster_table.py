@@ -17,16 +17,20 @@ from solvus.models.scattering.pairs import COINCIDENT
 from solvus.models.scattering.spreading import (
     BEFORE,
     COEFFICIENTS,
+    FINE,
     OFFSETS,
     SLOPES,
     Floats,
+    add_pairs,
     moments,
     to_nodes,
 )
 from solvus.models.scattering.structure import StructureError
 
-BLOCK = 200_000
-"""Distances of a block: a few arrays of this length stay in the cache of the processor."""
+ROWS = 48
+"""Rows of a block of the distance matrix: small, because half of the square on its diagonal is thrown away."""
+BUFFER = 30_000
+"""Distances put on the grid at once: a few arrays of this length stay in the cache of the processor."""
 
 
 def cluster_weights(
@@ -54,7 +58,7 @@ def _blocks(kinds: NDArray[np.int64]) -> Iterator[tuple[int, slice, slice, bool]
             while row < last:
                 # Rows and columns of one kind: what lies left of the block has been seen.
                 columns = slice(row if a == b else int(starts[b]), int(starts[b + 1]))
-                high = min(last, row + max(16, BLOCK // (columns.stop - columns.start)))
+                high = min(last, row + ROWS)
                 if a == b:
                     yield channel, slice(row, high), slice(row, high), True
                     columns = slice(high, columns.stop)
@@ -64,10 +68,41 @@ def _blocks(kinds: NDArray[np.int64]) -> Iterator[tuple[int, slice, slice, bool]
             channel += 1
 
 
-def _squares(a: Floats, b: Floats) -> Floats:
-    squared = a @ (-2.0 * b.T)
-    squared += np.einsum("ij,ij->i", a, a)[:, None]
-    squared += np.einsum("ij,ij->i", b, b)
+def _flushed(
+    places: Floats, filled: Floats | None, kinds: NDArray[np.int64]
+) -> Iterator[tuple[int, Floats, Floats | None]]:
+    """Channel, distances and weights (``None`` for ones) of unordered pairs, about ``BUFFER`` at a time."""
+    distances: list[Floats] = []
+    weights: list[Floats] = []
+    current, held = 0, 0
+    factors = _factors(places)
+    for channel, rows, columns, same in _blocks(kinds):
+        if distances and (channel != current or held > BUFFER):
+            yield current, np.concatenate(distances), np.concatenate(weights) if weights else None
+            distances, weights, held = [], [], 0
+        current = channel
+        block = _squared(factors, rows, columns)
+        np.sqrt(block, out=block)
+        pairs = None if filled is None else np.multiply.outer(filled[rows], filled[columns])
+        if same:
+            upper = np.tri(len(block), k=-1, dtype=bool).T
+            block, pairs = block[upper], None if pairs is None else pairs[upper]
+        distances.append(block.ravel())
+        held += block.size
+        if pairs is not None:
+            weights.append(pairs.ravel())
+    if distances:
+        yield current, np.concatenate(distances), np.concatenate(weights) if weights else None
+
+
+def _factors(places: Floats) -> tuple[Floats, Floats]:
+    """(x, |x|^2, 1) and (-2 x, 1, |x|^2), whose products are squared distances."""
+    squares, ones = np.einsum("ij,ij->i", places, places)[:, None], np.ones((len(places), 1))
+    return np.hstack([places, squares, ones]), np.hstack([-2.0 * places, ones, squares])
+
+
+def _squared(factors: tuple[Floats, Floats], rows: slice, columns: slice) -> Floats:
+    squared: Floats = factors[0][rows] @ factors[1][columns].T
     return np.maximum(squared, 0.0, out=squared)
 
 
@@ -88,24 +123,14 @@ class _Cluster(torch.autograd.Function):
         sorted_kinds = kinds.cpu().numpy()[order]
         plain = bool((filled == 1.0).all())
         channels = (int(sorted_kinds[-1]) + 1) * (int(sorted_kinds[-1]) + 2) // 2
-        total = np.zeros((channels, POINTS_ROWS, nodes))
-        for channel, rows, columns, same in _blocks(sorted_kinds):
-            t = np.sqrt(_squares(places[rows], places[columns]))
-            t /= step
-            weight = None if plain else np.multiply.outer(filled[rows], filled[columns])
-            if same:
-                upper = np.triu_indices(t.shape[0], 1)
-                t, weight = t[upper], None if weight is None else weight[upper]
-            t = t.ravel()
-            weight = None if weight is None else weight.ravel()
+        sums = np.zeros((channels, 3, nodes * FINE))
+        for channel, t, weight in _flushed(places / step, None if plain else filled, sorted_kinds):
             if len(t) and t.min() < BEFORE + 1:
                 t, weight = _apart(t, weight, step)
-            base = t.astype(np.int64)
-            t -= base
-            total[channel] += moments(t, base, weight, nodes)
+            add_pairs(sums[channel], t, weight)
         ctx.save_for_backward(positions, occupancy)
         ctx.layout = (order, places, filled, sorted_kinds, nodes, step)
-        result = to_nodes(2.0 * total.transpose(1, 0, 2).reshape(POINTS_ROWS, -1), channels, nodes)
+        result = to_nodes(np.hstack([2.0 * moments(s, packed=plain) for s in sums]), channels, nodes)
         return torch.from_numpy(result).to(positions)
 
     @staticmethod
@@ -114,10 +139,11 @@ class _Cluster(torch.autograd.Function):
         seen = grads[0].detach().cpu().numpy().astype(np.float64)
         by_place, by_filled = np.zeros_like(places), np.zeros_like(filled)
         tables = [_polynomials(row) for row in seen]
+        factors = _factors(places)
         wants_occupancy = ctx.needs_input_grad[1]
         for channel, rows, columns, same in _blocks(kinds):
             values, slopes = tables[channel]
-            d = np.sqrt(_squares(places[rows], places[columns]))
+            d = np.sqrt(_squared(factors, rows, columns))
             t = d / step
             base = np.minimum(t.astype(np.int64), nodes - 1)
             t -= base

@@ -28,7 +28,7 @@ from solvus.models.scattering.pairs import Pairs, displacements_of, vectors_of, 
 from solvus.models.scattering.settings import Number, Settings, SettingsError
 from solvus.models.scattering.srreal import real_space
 from solvus.models.scattering.structure import Structure
-from solvus.models.scattering.window import HALF, transform
+from solvus.models.scattering.window import HALF, sine_sum, transform
 
 EXTENSION = 12.0
 """angstrom of taper beyond rmax of a crystal."""
@@ -127,8 +127,7 @@ def reduced_structure_function(table: PairTable, settings: Settings, q: torch.Te
 
 def _spectrum(values: torch.Tensor, n: int, count: int) -> torch.Tensor:
     """sum_k v_k sin(Q d_k) at the first ``count`` Q."""
-    spectrum: torch.Tensor = torch.fft.rfft(values, n=2 * n).imag[..., :count]
-    return -spectrum
+    return sine_sum(values, n)[..., :count]
 
 
 def _by_channels(

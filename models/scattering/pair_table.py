@@ -66,7 +66,8 @@ class PairTable:
 def species_numbers(structure: Structure) -> tuple[tuple[str, ...], torch.Tensor]:
     """The sorted species, and which of them each site is."""
     names = tuple(sorted(set(structure.species)))
-    numbers = torch.tensor([names.index(s) for s in structure.species])
+    place = {name: k for k, name in enumerate(names)}
+    numbers = torch.tensor([place[s] for s in structure.species])
     return names, numbers.to(structure.positions.device)
 
 
@@ -157,6 +158,8 @@ def _kinds(structure: Structure, number: torch.Tensor) -> tuple[torch.Tensor, bo
     u = structure.u
     if u.requires_grad or u.ndim > 1:
         return number, True
+    if bool((u == u[0]).all()):
+        return number, False
     columns = torch.stack([number.to(u), u], dim=1)
     kinds: torch.Tensor = torch.unique(columns, dim=0, return_inverse=True)[1]
     separate = int(kinds.max()) + 1 > max(MOST_KINDS, int(number.max()) + 1)

@@ -27,6 +27,25 @@ COEFFICIENTS: Floats = np.linalg.inv(np.vander(OFFSETS, POINTS, increasing=True)
 SLOPES: Floats = np.vstack([COEFFICIENTS[1:] * np.arange(1, POINTS)[:, None], np.zeros((1, POINTS))])
 """The same for the derivative by t."""
 
+FINE = 16
+"""Pieces of an interval in which places are kept to second order."""
+SHIFT = 2.0**30
+"""Counts times this plus a sum of places below 1/2 can be told apart again, up to 10^9 pairs in a piece."""
+
+
+def _taylor(pieces: int) -> tuple[Floats, Floats, Floats]:
+    """t^m about each piece's centre: value, slope and half the curvature, by the place within the piece."""
+    centres = (np.arange(pieces) + 0.5)[:, None] / pieces
+    powers = np.arange(POINTS)
+    return (
+        centres**powers,
+        powers * centres ** np.maximum(powers - 1, 0) / pieces,
+        0.5 * powers * (powers - 1) * centres ** np.maximum(powers - 2, 0) / pieces**2,
+    )
+
+
+TAYLOR = _taylor(FINE)
+
 
 def spread(
     d: torch.Tensor, weight: torch.Tensor, row: torch.Tensor, *, rows: int, nodes: int, step: float
@@ -42,16 +61,42 @@ def spread(
     return result
 
 
-def moments(t: Floats, index: NDArray[np.int64], weight: Floats | None, size: int) -> Floats:
-    """sum of w t^m over the pairs of each interval: (POINTS, size)."""
-    result = np.empty((POINTS, size))
-    result[0] = np.bincount(index, weights=weight, minlength=size)
-    power = t if weight is None else t * weight
-    for m in range(1, POINTS):
-        result[m] = np.bincount(index, weights=power, minlength=size)
-        if m < POINTS - 1:
-            power = power * t
-    return result
+def add_pairs(sums: Floats, place: Floats, weight: Floats | None) -> None:
+    """Add pairs to the sums of w, w t and w t^2 over each small piece, t from its centre.
+
+    Three quick passes (two for weights of one, where the first two sums share one) instead of one for each power
+    of the stencil, right to (Q h / FINE)^3 / 48, or 6e-7 at Q h = 0.5,
+    where the damping of the peaks leaves a tenth of it.
+
+    Parameters
+    ----------
+    sums : (3, intervals * FINE); place : (k,) distances in steps, overwritten; weight : (k,), or ``None`` for ones.
+    """
+    place *= FINE
+    index = place.astype(np.int64)
+    place -= index
+    place -= 0.5
+    size = sums.shape[1]
+    if weight is None:
+        sums[2] += np.bincount(index, weights=place * place, minlength=size)
+        place += SHIFT
+        packed = np.bincount(index, weights=place, minlength=size)
+        sums[1] += packed
+        return
+    sums[0] += np.bincount(index, weights=weight, minlength=size)
+    weight = weight * place
+    sums[1] += np.bincount(index, weights=weight, minlength=size)
+    weight *= place
+    sums[2] += np.bincount(index, weights=weight, minlength=size)
+
+
+def moments(sums: Floats | tuple[Floats, Floats, Floats], *, packed: bool) -> Floats:
+    """sum of w t^m over the pairs of each interval: (POINTS, intervals); ``packed`` when weights were ones."""
+    if packed:
+        counts = np.rint(sums[1] / SHIFT)
+        sums = (counts, sums[1] - SHIFT * counts, sums[2])
+    total = sum(s.reshape(-1, FINE) @ matrix for s, matrix in zip(sums, TAYLOR, strict=True))
+    return np.ascontiguousarray(np.asarray(total).T)
 
 
 def to_nodes(moment: Floats, rows: int, nodes: int) -> Floats:
@@ -72,12 +117,10 @@ class _Spread(torch.autograd.Function):
         ctx.grid = grid
         rows, nodes, step = grid
         if d.device.type == "cpu":
-            t = d.numpy().astype(np.float64) / step
-            base = t.astype(np.int64)
-            t -= base
-            base += row.numpy() * nodes
-            moment = moments(t, base, weight.numpy().astype(np.float64), rows * nodes)
-            return torch.from_numpy(to_nodes(moment, rows, nodes)).to(d)
+            place = d.numpy().astype(np.float64) / step + row.numpy() * nodes
+            sums = np.zeros((3, rows * nodes * FINE))
+            add_pairs(sums, place, weight.numpy().astype(np.float64))
+            return torch.from_numpy(to_nodes(moments(sums, packed=False), rows, nodes)).to(d)
         index, powers = _intervals(d, row, nodes, step)
         result = torch.zeros(rows * nodes, dtype=d.dtype, device=d.device)
         shares = weight[:, None] * (powers @ torch.from_numpy(COEFFICIENTS).to(d))

@@ -107,7 +107,7 @@ def cluster(
     places = _tensor("positions", positions)
     n = len(species)
     return Structure(
-        tuple(require_species(s) for s in species),
+        _named(species),
         places,
         _per_site("occupancy", occupancy, n, places),
         _per_site("u_iso", u_iso, n, places),
@@ -143,7 +143,7 @@ def crystal(
     if u_aniso is not None:
         u = _cartesian_u(_tensor("u_aniso", u_aniso).to(places), cell)
     return Structure(
-        tuple(require_species(s) for s in species),
+        _named(species),
         places,
         _per_site("occupancy", occupancy, n, places),
         u,
@@ -181,6 +181,11 @@ def _cartesian_u(u: torch.Tensor, lattice: torch.Tensor) -> torch.Tensor:
     normal = (lattice * reciprocal[..., :, None])[..., None, :, :]
     turned: torch.Tensor = normal.transpose(-1, -2) @ u @ normal
     return turned
+
+
+def _named(species: Sequence[str]) -> tuple[str, ...]:
+    names = {s: require_species(s) for s in set(species)}
+    return tuple(names[s] for s in species)
 
 
 def _tensor(name: str, values: Values) -> torch.Tensor:
