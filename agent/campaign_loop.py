@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -60,6 +60,8 @@ class CampaignLoop:
     campaign_id : unique in the ledger; also the campaign's name on the wire.
     bench : the devices of the laboratory that this campaign uses.
     target : the resolved target.
+    enter : writes the beginning into the ledger; called when the broker and the devices are there and can serve the
+        campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
     """
 
@@ -73,6 +75,7 @@ class CampaignLoop:
         ledger: Ledger,
         workers: Workers,
         clock: Clock,
+        enter: Callable[[], Awaitable[None]],
         watch: Callable[[Snapshot], None] = lambda _: None,
     ) -> None:
         self.id = campaign_id
@@ -83,6 +86,7 @@ class CampaignLoop:
         self._ledger = ledger
         self._workers = workers
         self._clock = clock
+        self._enter = enter
         self._watch = watch
         self._changed = asyncio.Event()
         self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set)
@@ -131,6 +135,7 @@ class CampaignLoop:
         while missing := self._wire.missing():
             self._tell("starting", f"waiting for {', '.join(missing)} to appear")
             if self._stopping:
+                await self._enter()
                 return
             if self._clock() > deadline:
                 raise DevicesMissing(
@@ -144,6 +149,7 @@ class CampaignLoop:
         met = {
             d: said.model_dump(mode="json", by_alias=True) for d, said in self._wire.descriptions().items()
         }
+        await self._enter()
         async with self._ledger.step() as step:
             await step.append(self.id, "devices-met", {"devices": met})
 

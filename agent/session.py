@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from platform import machine, python_version
 from typing import Any
@@ -57,10 +58,14 @@ def environment() -> dict[str, str]:
     return found
 
 
-async def begin(ledger: Ledger, campaign: Campaign, bench: Bench) -> str:
-    """Enter a new campaign into the ledger and return its id."""
+async def new_id(ledger: Ledger, campaign: Campaign) -> str:
+    """The id of a new campaign of this name."""
     earlier = await ledger.rows(CampaignRow, CampaignRow.name == campaign.name)
-    campaign_id = f"{campaign.name}-{len(earlier) + 1}"
+    return f"{campaign.name}-{len(earlier) + 1}"
+
+
+async def begin(ledger: Ledger, campaign_id: str, campaign: Campaign, bench: Bench) -> None:
+    """Enter a new campaign into the ledger."""
     async with ledger.step() as step:
         await step.append(
             campaign_id,
@@ -72,11 +77,10 @@ async def begin(ledger: Ledger, campaign: Campaign, bench: Bench) -> str:
                 "environment": environment(),
             },
         )
-    return campaign_id
 
 
-async def resume(ledger: Ledger, campaign: Campaign) -> str:
-    """Take up the newest campaign of that name that has not come to an end.
+async def interrupted(ledger: Ledger, campaign: Campaign) -> str:
+    """The id of the newest campaign of that name that has not come to an end.
 
     Raises
     ------
@@ -99,10 +103,14 @@ async def resume(ledger: Ledger, campaign: Campaign) -> str:
                 "put them back, or begin a new campaign without --resume"
             ]
         )
-    campaign_id = open_rows[-1].campaign
+    return open_rows[-1].campaign
+
+
+async def resume(ledger: Ledger, campaign_id: str, campaign: Campaign) -> None:
+    """Enter into the ledger that a campaign is taken up again."""
+    config = campaign.model_dump(mode="json")
     async with ledger.step() as step:
-        await step.append(campaign_id, "campaign-resumed", {"config": given, "environment": environment()})
-    return campaign_id
+        await step.append(campaign_id, "campaign-resumed", {"config": config, "environment": environment()})
 
 
 async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> jobs.ResolvedTarget:
@@ -180,9 +188,11 @@ class Session:
 
     async def _run(self, ledger: Ledger, workers: Workers, target: jobs.ResolvedTarget) -> Outcome:
         if self._take_up:
-            campaign_id = await resume(ledger, self.campaign)
+            campaign_id = await interrupted(ledger, self.campaign)
+            enter = partial(resume, ledger, campaign_id, self.campaign)
         else:
-            campaign_id = await begin(ledger, self.campaign, self.bench)
+            campaign_id = await new_id(ledger, self.campaign)
+            enter = partial(begin, ledger, campaign_id, self.campaign, self.bench)
         self._loop = CampaignLoop(
             campaign_id=campaign_id,
             campaign=self.campaign,
@@ -191,6 +201,7 @@ class Session:
             ledger=ledger,
             workers=workers,
             clock=self._clock,
+            enter=enter,
             watch=self._watch,
         )
         if self._stopping:

@@ -30,7 +30,7 @@ from solvus.agent.outbox import queue_command
 from solvus.agent.planner.observations import Alternative, Distance, Neighbour, Proposal
 from solvus.agent.planner.search_space import Categorical, Continuous, Recipe, SearchSpace
 from solvus.agent.scoring import Goal, TargetDescriptors, score
-from solvus.agent.session import begin
+from solvus.agent.session import begin, new_id
 from solvus.agent.snapshot import summarise
 from solvus.agent.states import CommandState, ExperimentState
 from solvus.agent.transitions import move_command, move_experiment
@@ -218,7 +218,8 @@ class LedgerBuilder:
         ledger = await Ledger.open(url, clock=clock)
         chosen = campaign(budget)
         bench = Bench(LABORATORY, BrokerAddress(host="localhost"), ("robot",), ("diffractometer",))
-        campaign_id = await begin(ledger, chosen, bench)
+        campaign_id = await new_id(ledger, chosen)
+        await begin(ledger, campaign_id, chosen, bench)
         async with ledger.step() as step:
             met = {device: {"simulated": True} for device in ("robot", "diffractometer")}
             await step.append(campaign_id, "devices-met", {"devices": met})

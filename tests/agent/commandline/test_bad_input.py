@@ -61,6 +61,7 @@ def test_a_wrong_unit_and_a_range_beyond_the_device(tmp_path: Path) -> None:
         campaign["search_space"]["parameters"][0].update(change)
         done = solvus("run", write(tmp_path, "c.yaml", campaign), cwd=tmp_path)
         refused(done, "temperature", word)
+        assert "none yet" in solvus("status", "any", cwd=tmp_path).stderr, "no campaign has begun"
 
 
 def test_an_unknown_device(tmp_path: Path) -> None:
@@ -104,7 +105,23 @@ def test_an_unreachable_broker(tmp_path: Path) -> None:
     file = write(tmp_path, "lab.yaml", lab)
     done = solvus("run", "gold-decahedron", "--lab", file, cwd=tmp_path)
     refused(done, "127.0.0.1:1")
+    assert "none yet" in solvus("status", "any", cwd=tmp_path).stderr, "no campaign has begun"
     refused(solvus("lab", file, cwd=tmp_path), "127.0.0.1:1")
+
+
+def test_a_password_that_is_nowhere(tmp_path: Path) -> None:
+    lab = shipped("laboratories", "gold")
+    login = {"username": "solvus", "password_variable": "SOLVUS_NO_SUCH_VARIABLE"}
+    lab["broker"] = {"kind": "external", "host": "127.0.0.1", "port": 1, **login}
+    file = write(tmp_path, "lab.yaml", lab)
+    for verb in (("run", "gold-decahedron", "--lab", file), ("lab", file)):
+        refused(solvus(*verb, cwd=tmp_path), "SOLVUS_NO_SUCH_VARIABLE")
+
+
+def test_a_laboratory_whose_device_dies_has_failed(tmp_path: Path) -> None:
+    lab = shipped("laboratories", "gold")
+    lab["devices"][0]["driver"] = "no-such-driver"
+    refused(solvus("lab", write(tmp_path, "lab.yaml", lab), cwd=tmp_path), "no-such-driver")
 
 
 def test_json_errors_are_one_document(tmp_path: Path) -> None:
