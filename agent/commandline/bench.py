@@ -63,7 +63,9 @@ def campaign(
         folder = keep or Path(scratch) / "bench"
         try:
             report = asyncio.run(
-                bench_campaigns(read, laboratory, seeds=seeds, folder=folder, at_once=at_once, done=done)
+                bench_campaigns(
+                    read, laboratory, world=world, seeds=seeds, folder=folder, at_once=at_once, done=done
+                )
             )
         except* RuntimeError as group:
             fail("; ".join(str(e) for e in group.exceptions), as_json)

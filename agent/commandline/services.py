@@ -7,9 +7,9 @@ import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from solvus.agent.commandline.console import err, fail, out, print_json
+from solvus.agent.commandline.console import fail, out, print_json
 from solvus.agent.commandline.paths import configuration
-from solvus.agent.commandline.running import broker_of
+from solvus.agent.commandline.running import DeviceDied, broker_of
 from solvus.drivers.broker import BrokerStartError, EmbeddedBroker, MosquittoBroker
 from solvus.drivers.broker_address import BrokerUnreachable
 from solvus.drivers.connection import Connection
@@ -48,6 +48,8 @@ def run_laboratory(laboratory: str, *, workdir: Path | None, as_json: bool) -> N
         asyncio.run(_run_laboratory(read, workdir or read.data_directory / read.name, as_json))
     except (ConfigurationError, BrokerStartError, BrokerUnreachable) as error:
         fail(str(error), as_json)
+    except DeviceDied as error:
+        fail(str(error))  # the one JSON document is out already
 
 
 async def _run_laboratory(laboratory: Laboratory, workdir: Path, as_json: bool) -> None:
@@ -68,7 +70,8 @@ async def _run_laboratory(laboratory: Laboratory, workdir: Path, as_json: bool) 
         stop = asyncio.create_task(until_stopped())
         death = asyncio.create_task(devices.first_death())
         await asyncio.wait({stop, death}, return_when=asyncio.FIRST_COMPLETED)
-        if death.done():
-            err.print(death.result(), highlight=False, markup=False)
+        died = death.result() if death.done() else None
         for task in (stop, death):
             task.cancel()
+        if died is not None:
+            raise DeviceDied(died)

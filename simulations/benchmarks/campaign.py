@@ -91,6 +91,7 @@ async def bench_campaigns(
     campaign: Campaign,
     laboratory: Laboratory,
     *,
+    world: str,
     seeds: int,
     folder: Path,
     at_once: int = 2,
@@ -103,7 +104,7 @@ async def bench_campaigns(
     RuntimeError
         When a campaign ends in an error; with what it said.
     """
-    report = Report(laboratory.name, campaign.budget.experiments)
+    report = Report(world, campaign.budget.experiments)
     turn = asyncio.Semaphore(at_once)
 
     async def one(method: str, seed: int) -> None:
@@ -141,7 +142,12 @@ async def _run(campaign: Campaign, laboratory: Laboratory, method: str, seed: in
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await process.communicate()
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:  # another campaign has failed, or the benchmark was stopped
+            process.terminate()
+            await process.wait()
     seconds = asyncio.get_running_loop().time() - began
     document = json.loads(out) if out.strip() else {}
     if document.get("state") not in ("found", "exhausted"):
