@@ -12,8 +12,8 @@ in Astudillo and Frazier 2019), with BoTorch's smooth positive part. BoTorch's o
 candidate has an acquisition function of its own, and the ones chosen before it are held.
 
 p(x) says where the best recipe is before anything is known (as in pi-BO, Hvarfner et al. 2022, arXiv:2204.11051):
-people choose limits that hold what they look for, so it is seldom in a corner of them. A Gaussian process knows least in
-the corners, of which d parameters have 2^d, and without p(x) most experiments go there.
+people choose limits that hold what they look for, so it is seldom in a corner of them. A Gaussian process knows least
+in the corners, of which d parameters have 2^d, and without p(x) most experiments go there.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ ASCENT_ITERATIONS = 40
 
 
 INTERIOR = 0.5
-"""p(x) is proportional to the product of (4 c (1 - c) + EDGE)^INTERIOR over the ordered parameters' codes c: at an edge a
-seventh of that in the middle, so a gain there has to be seven times as large."""
+"""p(x) is proportional to the product of (4 c (1 - c) + EDGE)^INTERIOR over the ordered parameters' codes c: at an edge
+a seventh of that in the middle, so a gain there has to be seven times as large."""
 EDGE = 0.02
 
 
