@@ -8,10 +8,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.engine import URL
-
 from solvus.agent.campaign_record import CampaignRecord, ExperimentRecord, read_campaign, read_pattern
 from solvus.agent.jobs import ResolvedTarget
+from solvus.agent.ledger.engine import plain_url
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.verify import verify
 from solvus.agent.outcomes import outcome_of
@@ -50,11 +49,6 @@ async def write_report(ledger: Ledger, campaign_id: str, target: ResolvedTarget,
         f"--head {verification.head}",
     )
     return await asyncio.to_thread(_write, report, folder)
-
-
-def plain_url(url: URL) -> str:
-    """A ledger's URL as a user writes it: without the name of the asynchronous driver, and without a password."""
-    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
 
 
 def _compare(record: CampaignRecord, pattern: Pattern | None, target: ResolvedTarget) -> Comparison | None:

@@ -17,7 +17,7 @@ from solvus.agent.campaign_loop import DevicesMissing
 from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.paths import configuration, default_ledger
 from solvus.agent.commandline.running import DeviceDied, run_campaign
-from solvus.agent.ledger.engine import LedgerError
+from solvus.agent.ledger.engine import LedgerError, ledger_url, plain_url
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.limits import LimitError
 from solvus.agent.live_view import lines, render
@@ -118,7 +118,7 @@ def run_and_report(
         report = asyncio.run(_report(url, outcome, finished[0], folder))
     except EXPECTED as error:
         fail(str(error), as_json)
-    _tell(outcome, url, report, as_json)
+    _tell(outcome, plain_url(ledger_url(url)), report, as_json)
     raise typer.Exit(EXIT_OF[outcome.state])
 
 

@@ -47,6 +47,11 @@ def ledger_url(text_url: str) -> URL:
     return url.set(drivername=_DRIVERS[backend])
 
 
+def plain_url(url: URL) -> str:
+    """A ledger's URL as a user writes it: without the name of the asynchronous driver, and without a password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
+
 def make_engine(url: URL, *, write: bool) -> AsyncEngine:
     engine = create_async_engine(url)
     if url.get_backend_name() == "sqlite":
@@ -139,6 +144,5 @@ def prepare_folder(url: URL) -> None:
 
 def as_ledger_error(url: URL, error: SQLAlchemyError | OSError) -> LedgerError:
     return LedgerError(
-        f"ledger: {url.render_as_string(hide_password=True)} cannot be opened "
-        f"({str(error).splitlines()[0]}); check --ledger"
+        f"ledger: {plain_url(url)} cannot be opened ({str(error).splitlines()[0]}); check --ledger"
     )
