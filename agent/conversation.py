@@ -70,7 +70,7 @@ class Conversation:
             handler=self._receive,
             on_connect=self._on_connect,
             will=self._will,
-            persistent_session=bench.laboratory.broker.kind != "embedded",
+            persistent_session=bench.laboratory.broker.keeps_sessions,
         )
         self.outbox = Outbox(ledger, self._connection, campaign, self._lab, self.boot_id, clock)
         self._receipted: dict[JournalKey, int] = {}
@@ -241,7 +241,9 @@ class Conversation:
         for row in await self._ledger.rows(CommandRow, CommandRow.command_id == answer.command_id):
             held = self._inbox.up_to(row.device, journal_id) or 0
             if answer.status == "unheard":
-                await self.outbox.not_heard_of(row)
+                # An answer that crossed its order on the way: the journal that answers has taken the order since.
+                if not await self._inbox.has_word_of(answer.command_id, row.device, journal_id):
+                    await self.outbox.not_heard_of(row)
             elif answer.terminal_seq is not None and held < answer.terminal_seq:
                 await self.outbox.resend(row.device, held + 1)
 

@@ -96,6 +96,17 @@ class Inbox:
         held = self._held.get((device, journal_id))
         return None if held is None else held.up_to
 
+    async def has_word_of(self, command_id: str, device: str, journal_id: str) -> bool:
+        """Whether this journal has said anything of a command."""
+        rows = await self._ledger.rows(
+            InboxRow,
+            InboxRow.device == device,
+            InboxRow.journal_id == journal_id,
+            col(InboxRow.body).contains(command_id, autoescape=True),
+        )
+        envelopes = [_envelope(row.body.encode()) for row in rows]
+        return any(e is not None and e.command_id == command_id for e in envelopes)
+
     async def meet(self, device: str, journal_id: str, receipted: int) -> None:
         """Hear from a state message that this journal exists and what of it was receipted."""
         key = (device, journal_id)

@@ -28,6 +28,9 @@ class Broker(_Data):
     host, port : of an external broker, or the port on which to start one (``None``: any free one).
     username, password_variable : login, with the name of the environment variable that holds the password.
     tls : files for an encrypted connection.
+    keeps_sessions : whether to ask the broker to keep messages for an agent or device that is away. Mosquitto and
+        EMQX do it well, the embedded broker stops delivering to a session that it resumed. Nothing relies on it: what
+        was missed is asked for again.
     """
 
     kind: Literal["embedded", "mosquitto", "external"] = "embedded"
@@ -36,6 +39,7 @@ class Broker(_Data):
     username: str | None = None
     password_variable: str | None = None
     tls: TlsFiles | None = None
+    keeps_sessions: bool = False
 
     @model_validator(mode="after")
     def _fields_fit_the_kind(self) -> Self:
@@ -46,6 +50,8 @@ class Broker(_Data):
             raise ValueError(
                 f"kind: {self.kind} listens on this machine only; host, login and tls belong to external"
             )
+        if self.keeps_sessions and self.kind == "embedded":
+            raise ValueError("keeps_sessions: the embedded broker does not; leave it out")
         if self.password_variable is not None and self.username is None:
             raise ValueError("username: is needed where there is a password_variable")
         return self

@@ -118,7 +118,7 @@ class DeviceProcesses:
             files = {"tls-ca": tls.ca, "tls-certificate": tls.certificate, "tls-key": tls.key}
             options |= {name: file.resolve() for name, file in files.items() if file is not None}
         command = [sys.executable, "-m", "solvus.drivers.serve", "--with-parent"]
-        if self._laboratory.broker.kind != "embedded":
+        if self._laboratory.broker.keeps_sessions:
             command.append("--persistent-session")
         for name, value in options.items():
             command += [] if value is None else [f"--{name}", str(value)]

@@ -84,7 +84,12 @@ async def test_a_campaign_runs_to_its_budget(tmp_path: Path, ledger_url: str) ->
 def separate_laboratory(folder: Path, broker: EmbeddedBroker | MosquittoBroker) -> Iterator[Path]:
     """Devices of their own, as in production: they outlive the agent. Yields the laboratory file."""
     described = yaml.safe_load((CONFIGS / "laboratories/gold.yaml").read_text())
-    described["broker"] = {"kind": "external", "host": broker.address.host, "port": broker.address.port}
+    described["broker"] = {
+        "kind": "external",
+        "host": broker.address.host,
+        "port": broker.address.port,
+        "keeps_sessions": isinstance(broker, MosquittoBroker),
+    }
     described["data_directory"] = str(folder / "lab")
     for device in described["devices"]:
         device["settings"]["time_scale"] = 1e-4
@@ -138,7 +143,7 @@ def wait_for_event(database: Path, kind: str, contains: str, count: int = 1) -> 
 def executions(folder: Path) -> Counter[str]:
     """How often each command was started, from the devices' own journals: the oracle."""
     counted: Counter[str] = Counter()
-    for journal in (folder / "lab").glob("*.journal"):
+    for journal in (folder / "lab").rglob("*.journal"):
         with sqlite3.connect(journal) as connection:
             counted.update(row[0] for row in connection.execute("SELECT command_id FROM commands"))
     return counted
@@ -169,7 +174,7 @@ async def test_a_killed_agent_goes_on_where_it_was(
         out, err = start_agent(tmp_path, lab, "--resume").communicate(timeout=150)
         document = json.loads(out)
         assert document.get("state") == "exhausted", err
-        started = executions(tmp_path)
+    started = executions(tmp_path)  # a device holds its journal alone while it runs
     result = await checked(f"sqlite:///{database}")
     assert result.problems == ()
     ledger = await Ledger.open(f"sqlite:///{database}", write=False)
