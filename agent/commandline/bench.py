@@ -85,3 +85,31 @@ def campaign(
         f"pattern to next order: median {decision:.2f} s" if decision else "no decisions", highlight=False
     )
     out.print(f"same seed, same recipes: {'yes' if document['same_recipes'] else 'NO'}", highlight=False)
+
+
+@bench_app.command("scattering")
+def scattering(
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Calls of each; medians are shown.")] = 7,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw cost against atoms into this file.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """The scattering engine beside DebyeCalculator, pdffit2 and srreal, on one thread of this machine.
+
+    Example: solvus bench scattering --json
+    """
+    from solvus.simulations.benchmarks.scattering import Row, bench, cost_figure
+
+    rows: list[Row] = []
+    for row in bench(repeats):
+        rows.append(row)
+        if as_json:
+            continue
+        times = [f"{t * 1e3:10.2f} ms" if t is not None else " " * 13 for t in (row.ours_s, row.peer_s)]
+        ratio = "" if row.ratio is None else f"{row.ratio:6.1f} x (goal {row.goal:g})"
+        out.print(f"{row.name:38}{times[0]} {row.peer:>16}{times[1]} {ratio} {row.note}", highlight=False)
+    if plot is not None:
+        cost_figure(rows, plot)
+    if as_json:
+        print_json([row.document() for row in rows])

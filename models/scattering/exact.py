@@ -77,13 +77,14 @@ def curves_of(table: PairTable, settings: Settings) -> Curves:
         sizes.add(table.structure.batch)
     if len(sizes) > 1:
         raise SettingsError(f"settings: batches of {sorted(sizes)} do not go together; use one size")
+    highest = float(_range(settings, table.structure.positions)[1].detach().max())
     if not sizes:
-        return _pass(table, settings)
+        return _pass(table, settings, highest)
     size = sizes.pop()
     part = max(1, CHUNK // (8 * table.nodes * len(table.pair)))
     if part >= size or table.structure.batch is not None:
-        return _pass(table, settings)
-    done = [_pass(table, settings.part(k, k + part)) for k in range(0, size, part)]
+        return _pass(table, settings, highest)
+    done = [_pass(table, settings.part(k, k + part), highest) for k in range(0, size, part)]
     return replace(done[0], g=_joined([c.g for c in done]), f=_joined([c.f for c in done]))
 
 
@@ -91,26 +92,28 @@ def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     return parts[0] if parts[0].ndim == 1 else torch.cat(list(parts))
 
 
-def _pass(table: PairTable, settings: Settings) -> Curves:
+def _pass(table: PairTable, settings: Settings, highest: float) -> Curves:
+    """Curves with F up to the ``highest`` Q, 1/angstrom."""
     like = table.structure.positions
-    qmin, qmax = (torch.as_tensor(v, device=like.device).to(like.dtype) for v in _range(settings))
+    qmin, qmax = _range(settings, like)
     length = ROOM * (settings.rmax + table.reach)
     coarse = max(table.step, settings.rstep)
     n = round(2 ** math.ceil(math.log2(length / coarse)) * coarse / table.step)
     dq = math.pi / (n * table.step)
-    count = min(n, math.ceil(float(qmax.detach().max()) / dq) + HALF + 1)
+    count = min(n, math.ceil(highest / dq) + HALF + 1)
     q = torch.arange(count, dtype=like.dtype, device=like.device) * dq
     f = reduced_structure_function(table, settings, q, n)
     g = transform(f, dq, qmin, qmax, rstep=settings.rstep, first=settings.first, last=settings.last)
     r = settings.r().to(like)
-    kept = math.floor(float(qmax.detach().max()) / dq) + 1
+    kept = math.floor(highest / dq) + 1
     return Curves(r, g * settings.envelope(r), q[:kept], f[..., :kept])
 
 
-def _range(settings: Settings) -> tuple[float | torch.Tensor, float | torch.Tensor]:
+def _range(settings: Settings, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Qmin and Qmax as tensors like ``like``."""
     if settings.qmax is None:
         raise SettingsError("qmax: the exact convention needs one")
-    return settings.qmin, settings.qmax
+    return _setting(settings.qmin, like, 0), _setting(settings.qmax, like, 0)
 
 
 def reduced_structure_function(table: PairTable, settings: Settings, q: torch.Tensor, n: int) -> torch.Tensor:
@@ -225,6 +228,9 @@ def _taper(table: PairTable, d: torch.Tensor) -> torch.Tensor:
 
 def _amplitudes(table: PairTable, settings: Settings, q: torch.Tensor) -> torch.Tensor:
     """f_a f_b / (N <f>^2) of each channel: (c, m) or (b, c, m); zero for masked pairs."""
+    if len(table.species) == 1 and settings.pair is None:
+        total = table.structure.occupancy.sum(dim=-1)[..., None, None]  # f cancels
+        return torch.ones(len(table.pair), 1).to(q) / total
     lengths = tuple(sorted((settings.lengths or {}).items()))
     f = _form_factors(table.species, settings.radiation, lengths, len(q), float(q[1])).to(q)
     occupancy = table.structure.occupancy

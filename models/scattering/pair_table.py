@@ -124,7 +124,12 @@ def pair_table(
     row = channel_of[kinds[pairs.first], kinds[pairs.second]]
     if separate:
         return replace(table, pairs=pairs, row=row)
-    d = vectors_of(structure, pairs).norm(dim=-1)
+    moving = structure.positions.requires_grad or (
+        structure.lattice is not None and structure.lattice.requires_grad
+    )
+    d = pairs.distance
+    if d is None or moving:
+        d = vectors_of(structure, pairs).norm(dim=-1)
     return replace(table, weights=spread_rows(table, d, weights_of(structure, pairs), row))
 
 

@@ -26,12 +26,19 @@ MOST_CELLS = 20_000_000
 
 @dataclass(frozen=True)
 class Pairs:
-    """``first``, ``second``, ``multiplicity``: (k,); ``shift``: (k, 3) lattice translations, or ``None``."""
+    """``first``, ``second``, ``multiplicity``: (k,); ``distance``: (k,) without gradients, angstrom.
+
+    In a crystal ``cells`` (m, 3) are the lattice translations within range, ``cell`` (k,) the one of each pair, less
+    ``whole`` ((g, 3) and the row of each pair), which brings the difference of the sites' coordinates near zero.
+    """
 
     first: torch.Tensor
     second: torch.Tensor
     multiplicity: torch.Tensor
-    shift: torch.Tensor | None
+    distance: torch.Tensor | None = None
+    cells: torch.Tensor | None = None
+    cell: torch.Tensor | None = None
+    whole: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.first)
@@ -75,7 +82,7 @@ def _in_cluster(structure: Structure, low: float, high: float) -> Pairs:
     d = (places[..., upper[0], :] - places[..., upper[1], :]).norm(dim=-1)
     seen = ((d >= max(low, COINCIDENT)) & (d <= high)).reshape(-1, d.shape[-1]).any(dim=0)
     i, j = upper[0][seen], upper[1][seen]
-    return Pairs(i, j, torch.full((len(i),), 2.0, dtype=places.dtype, device=places.device), None)
+    return Pairs(i, j, torch.full((len(i),), 2.0, dtype=places.dtype, device=places.device))
 
 
 def _in_crystal(structure: Structure, lattice: torch.Tensor, low: float, high: float, merge: bool) -> Pairs:
@@ -91,6 +98,8 @@ def _in_crystal(structure: Structure, lattice: torch.Tensor, low: float, high: f
     cells = _cells(lattice, high + float((difference @ lattice).norm(dim=-1).max()))
     vectors, moves = difference @ lattice, cells @ lattice
     found: list[torch.Tensor] = []
+    lengths: list[torch.Tensor] = []
+    single = vectors.ndim == 2 and moves.ndim == 2
     rows = max(1, CHUNK // len(cells))
     least = max(low, COINCIDENT) ** 2
     for start in range(0, len(i), rows):
@@ -101,11 +110,14 @@ def _in_crystal(structure: Structure, lattice: torch.Tensor, low: float, high: f
             + 2.0 * block @ moves.transpose(-1, -2)
         )
         inside = (squared >= least * (1 - 1e-12)) & (squared <= high**2)
+        if single:
+            lengths.append(torch.sqrt(squared[inside]))
         hits = inside.reshape(-1, *inside.shape[-2:]).any(dim=0).nonzero()
         hits[:, 0] += start
         found.append(hits)
     which, cell = torch.cat(found).unbind(1)
-    return Pairs(i[which], j[which], multiplicity[which], cells[cell] - whole[which])
+    distance = torch.cat(lengths) if single else None
+    return Pairs(i[which], j[which], multiplicity[which], distance, cells, cell, (whole, which))
 
 
 def _cells(lattice: torch.Tensor, reach: float) -> torch.Tensor:
@@ -169,9 +181,10 @@ def site_kinds(structure: Structure) -> torch.Tensor:
 def vectors_of(structure: Structure, pairs: Pairs) -> torch.Tensor:
     """Distance vectors, with gradients to positions and lattice: (..., k, 3) in angstrom."""
     between = structure.positions[..., pairs.second, :] - structure.positions[..., pairs.first, :]
-    if structure.lattice is None or pairs.shift is None:
+    if structure.lattice is None or pairs.cells is None or pairs.cell is None or pairs.whole is None:
         return between
-    return (between + pairs.shift) @ structure.lattice
+    whole, which = pairs.whole
+    return (between + (pairs.cells[pairs.cell] - whole[which])) @ structure.lattice
 
 
 def displacements_of(structure: Structure, pairs: Pairs, vectors: torch.Tensor) -> torch.Tensor:

@@ -117,10 +117,16 @@ class _Spread(torch.autograd.Function):
         ctx.grid = grid
         rows, nodes, step = grid
         if d.device.type == "cpu":
-            place = d.numpy().astype(np.float64) / step + row.numpy() * nodes
-            sums = np.zeros((3, rows * nodes * FINE))
-            add_pairs(sums, place, weight.numpy().astype(np.float64))
-            return torch.from_numpy(to_nodes(moments(sums, packed=False), rows, nodes)).to(d)
+            t = d.numpy().astype(np.float64) / step
+            interval = t.astype(np.int64)
+            t -= interval
+            interval += row.numpy() * nodes
+            power = weight.numpy().astype(np.float64)
+            sums = np.empty((POINTS, rows * nodes))
+            for m in range(POINTS):
+                sums[m] = np.bincount(interval, weights=power, minlength=rows * nodes)
+                power = power * t
+            return torch.from_numpy(to_nodes(sums, rows, nodes)).to(d)
         index, powers = _intervals(d, row, nodes, step)
         result = torch.zeros(rows * nodes, dtype=d.dtype, device=d.device)
         shares = weight[:, None] * (powers @ torch.from_numpy(COEFFICIENTS).to(d))

@@ -185,7 +185,7 @@ def _cartesian_u(u: torch.Tensor, lattice: torch.Tensor) -> torch.Tensor:
 
 def _named(species: Sequence[str]) -> tuple[str, ...]:
     names = {s: require_species(s) for s in set(species)}
-    return tuple(names[s] for s in species)
+    return tuple(map(names.__getitem__, species))
 
 
 def _tensor(name: str, values: Values) -> torch.Tensor:

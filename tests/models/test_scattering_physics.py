@@ -327,3 +327,14 @@ def test_a_pair_that_the_structure_lacks_is_refused() -> None:
     for convention in ("exact", "srreal"):
         with pytest.raises(SettingsError, match="'Ti' is not in the structure"):
             calculate(ceria(), replace(SHORT, pair=("Ti", "O")), convention=convention)
+
+
+def test_many_conditions_are_computed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    gold = cluster(["Au"] * 55, Icosahedron("Au", 3).positions)
+    steps = torch.linspace(0.0, 1.0, 9, dtype=torch.float64)
+    varied = replace(SHORT, qmax=14.0 - steps, u_iso=0.004 + 0.004 * steps, qdamp=0.05 * steps)
+    whole = calculate(gold, varied)
+    monkeypatch.setattr("solvus.models.scattering.exact.CHUNK", 1)
+    pieces = calculate(gold, varied)
+    assert deviation(pieces.g, whole.g) < 1e-12
+    assert deviation(pieces.f, whole.f) < 1e-12
