@@ -11,7 +11,9 @@ from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
 from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.identify import identify
+from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.run import broker, demo, lab, run
+from solvus.agent.commandline.simulate import simulate
 from solvus.agent.commandline.status import status
 
 app = typer.Typer(
@@ -38,7 +40,7 @@ def solvus(
     """From a measured scattering pattern to the next synthesis."""
 
 
-for verb in (demo, run, broker, lab, identify, status):
+for verb in (demo, run, broker, lab, identify, simulate, reduce, calibrate, status):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")
 app.add_typer(drivers_app, name="drivers")

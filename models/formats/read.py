@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +85,7 @@ def read_pattern(
         One sentence with the file and, where known, the line.
     """
     path = Path(path)
-    if x_unit is not None and x_unit not in UNITS:
-        raise PatternError(f"--unit: {x_unit!r} is none of {', '.join(UNITS)}")
+    x_unit, quantity = require_unit(x_unit), require_quantity(quantity)
     if path.suffix.lower() == ".gr" and quantity in {None, "G"}:
         return Reading(read_gr(path))
     if path.suffix.lower() in NEXUS:
@@ -96,6 +95,27 @@ def read_pattern(
     else:
         table = _text_table(path)
     return _meaning(path, table, x_unit, quantity, wavelength)
+
+
+def require_unit(text: str | None) -> XUnit | None:
+    """A unit that is known, or none; raises PatternError otherwise."""
+    for unit in UNITS:
+        if text == unit:
+            return unit
+    if text is not None:
+        raise PatternError(f"--unit: {text!r} is none of {', '.join(UNITS)}")
+    return None
+
+
+def require_quantity(text: str | None) -> Quantity | None:
+    """A quantity that is known, or none; raises PatternError otherwise."""
+    for quantity in get_args(Quantity):
+        if text == quantity:
+            known: Quantity = quantity
+            return known
+    if text is not None:
+        raise PatternError(f"--quantity: {text!r} is none of {', '.join(get_args(Quantity))}")
+    return None
 
 
 def _meaning(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from solvus.models.pattern import Quantity
 
 XUnit = Literal["1/angstrom", "1/nm", "2theta"]
-UNITS: tuple[str, ...] = get_args(XUnit)
+UNITS: tuple[XUnit, ...] = get_args(XUnit)
 
 QUANTITY_OF_SUFFIX: dict[str, Quantity] = {
     ".gr": "G",

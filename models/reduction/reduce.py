@@ -146,8 +146,8 @@ def _smear(
             return None
         notes.append(
             f"tilt: the rings are smeared as by a tilt of {found:.2f} degrees and the header names {header_tilt:g}, "
-            f"so the integration left it in; taken out (log-evidence +{smear.gain:.0f}). Integrate the image again with its "
-            "tilt, or keep the smearing with --tilt 0"
+            f"so the integration left it in; taken out (log-evidence +{smear.gain:.0f}). Integrate the image "
+            "again with its tilt, or keep the smearing with --tilt 0"
         )
     elif wanted == "auto":
         if smear.gain < BEYOND_DOUBT:

@@ -1,6 +1,7 @@
-"""Read a user's structure file (xyz, CIF and what else ASE reads) as a finite cluster.
+"""Read a user's structure file (xyz, CIF and what else ASE reads), as it is or as a finite cluster.
 
-Coordinates in angstrom. A periodic crystal is refused: the scattering of a finite particle needs its size and shape.
+Coordinates in angstrom. Where a finite cluster is needed a periodic crystal is refused: its scattering needs size and
+shape.
 """
 
 from __future__ import annotations
@@ -31,6 +32,23 @@ def read_cluster(path: Path | str) -> Atoms:
     StructureFileError
         When the file is missing, cannot be understood, names an unknown element, is periodic, has atoms in one place or
         is larger than ``LARGEST_CLUSTER``.
+    """
+    atoms = read_structure(path)
+    if atoms.pbc.any():
+        raise StructureFileError(
+            f"{Path(path).name}: a periodic crystal, but a finite cluster is needed; cut a particle and save it as .xyz"
+        )
+    return atoms
+
+
+def read_structure(path: Path | str) -> Atoms:
+    """The last structure in a file, finite or periodic.
+
+    Raises
+    ------
+    StructureFileError
+        When the file is missing, cannot be understood, names an unknown element, has sites that are filled in part or
+        by two elements, has atoms in one place or is larger than ``LARGEST_CLUSTER``.
     """
     path = Path(path)
     if not path.is_file():
@@ -65,15 +83,16 @@ def _check(path: Path, atoms: Atoms) -> None:
     unknown = sorted({symbol for symbol in atoms.symbols if atomic_numbers.get(symbol, 0) < 1})
     if unknown:
         raise StructureFileError(f"{path.name}: {unknown[0]!r} is not a chemical element")
-    if atoms.pbc.any():
+    filled = (atoms.info.get("occupancy") or {}).values()
+    if any(len(site) > 1 or min(site.values()) < 1.0 for site in filled):
         raise StructureFileError(
-            f"{path.name}: a periodic crystal, but a finite cluster is needed; cut a particle and save it as .xyz"
+            f"{path.name}: sites that are filled in part or by two elements; order them first"
         )
     if len(atoms) > LARGEST_CLUSTER:
         raise StructureFileError(f"{path.name}: {len(atoms)} atoms; at most {LARGEST_CLUSTER} are taken")
     if not np.isfinite(atoms.positions).all():
         raise StructureFileError(f"{path.name}: a coordinate is not a finite number")
-    if len(atoms) > 1:
+    if len(atoms) > 1 and not atoms.pbc.any():
         from scipy.spatial import cKDTree  # heavy, and needed here only
 
         distance = cKDTree(atoms.positions).query(atoms.positions, k=2)[0][:, 1]

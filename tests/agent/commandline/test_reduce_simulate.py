@@ -1,0 +1,154 @@
+"""``solvus reduce``, ``calibrate`` and ``simulate`` from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from typer.testing import CliRunner
+
+from solvus.agent.commandline.app import app
+from solvus.drivers.laboratory import Calibration
+from solvus.models.formats.read import read_pattern
+from solvus.models.identify import identify
+from solvus.models.pattern_files import read_gr
+
+runner = CliRunner()
+
+
+def run(*arguments: object):
+    return runner.invoke(app, [str(a) for a in arguments])
+
+
+def test_raw_nickel_becomes_the_reference(shared: Path, tmp_path: Path) -> None:
+    folder = shared / "patterns"
+    raw, background = folder / "ni_powder.chi", folder / "kapton_background.chi"
+    before = hashlib.sha256(raw.read_bytes() + background.read_bytes()).digest()
+    made, picture = tmp_path / "ni.gr", tmp_path / "ni.png"
+    done = run(
+        *("reduce", raw, "--background", background, "--composition", "Ni", "--qmax", 25, "-o", made),
+        *("--plot", picture, "--tilt", 0),
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "first column read as 1/angstrom" in done.stderr
+    ours, reference = read_gr(made), read_gr(folder / "ni_powder.gr")
+    inside = (reference.x >= 1.5) & (reference.x <= 30)
+    y = np.interp(reference.x[inside], ours.x, ours.y)
+    assert (
+        np.corrcoef(y, reference.y[inside])[0, 1] >= 0.995
+    )  # 0.998 once the rings are mended, which takes longer
+    assert ours.dy is not None
+    assert picture.stat().st_size > 10_000
+    assert hashlib.sha256(raw.read_bytes() + background.read_bytes()).digest() == before
+
+
+def test_a_structure_factor_is_transformed_and_the_column_named(shared: Path, tmp_path: Path) -> None:
+    done = run("reduce", shared / "patterns/au_lab_source.sq", "-o", tmp_path / "au.gr", "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["quantity"] == "G"
+    assert any("S(Q) - 1" in note for note in document["notes"])
+    ours, reference = read_gr(tmp_path / "au.gr"), read_gr(shared / "patterns/au_lab_source.gr")
+    # The reference writes r with rounding errors, so the grids agree by value only.
+    difference = np.interp(reference.x, ours.x, ours.y) - reference.y
+    assert np.abs(difference).max() < 1e-3 * np.abs(reference.y).max()
+
+
+def test_units_are_asked_for_and_taken(shared: Path, tmp_path: Path) -> None:
+    raw, made = shared / "patterns/ceo2_lab_mo.xy", tmp_path / "ceria.sq"
+    asked = run("reduce", raw, "--composition", "CeO2", "-o", made)
+    assert asked.exit_code == 2
+    assert "--unit 1/angstrom, 1/nm or 2theta" in asked.stderr
+    assert not made.exists()
+    given = run(
+        *("reduce", raw, "--composition", "CeO2", "-o", made),
+        *("--unit", "2theta", "--wavelength", 0.7107, "--qmin", 1.0, "--qmax", 14.0),
+    )
+    assert given.exit_code == 0, given.stderr
+    s = read_pattern(made).pattern
+    assert s.x[s.y.argmax()] == pytest.approx(2 * np.pi * np.sqrt(3) / 5.411, abs=0.01)
+
+
+def test_a_standard_gives_the_block_of_a_laboratory(shared: Path, tmp_path: Path) -> None:
+    made = tmp_path / "calibration.yaml"
+    done = run("calibrate", shared / "patterns/ni_powder.gr", "--structure", "Ni", "-o", made)
+    assert done.exit_code == 0, done.stderr
+    assert yaml.safe_load(done.stdout) == yaml.safe_load(made.read_text())
+    block = Calibration(**yaml.safe_load(made.read_text())["calibration"])
+    assert block.qdamp == pytest.approx(0.045, abs=0.003)
+
+
+def test_what_is_simulated_is_identified(tmp_path: Path) -> None:
+    made = tmp_path / "au.gr"
+    done = run("simulate", "Au icosahedron-147", "--qdamp", 0.03, "-o", made, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["atoms"] == 147
+    assert identify(read_gr(made)).candidates[0].structure == "icosahedron-147"
+
+
+@pytest.mark.parametrize(
+    ("technique", "ending", "quantity"),
+    [("pdf", "gr", "G"), ("sq", "sq", "S"), ("powder", "xy", "I"), ("powder", "h5", "I")],
+)
+def test_crystals(tmp_path: Path, technique: str, ending: str, quantity: str) -> None:
+    bulk("Ni", cubic=True).write(tmp_path / "ni.cif")
+    made, picture = tmp_path / f"ni.{ending}", tmp_path / "ni.png"
+    done = run("simulate", tmp_path / "ni.cif", "--technique", technique, "-o", made, "--plot", picture)
+    assert done.exit_code == 0, done.stderr
+    pattern = read_pattern(made).pattern
+    assert pattern.quantity == quantity
+    if technique == "powder":
+        assert pattern.x[pattern.y.argmax()] == pytest.approx(2 * np.pi * np.sqrt(3) / 3.52, abs=0.003)
+    if technique == "pdf":
+        assert pattern.x[np.argmax(np.where(pattern.x < 3, pattern.y, 0))] == pytest.approx(
+            3.52 / 2**0.5, abs=0.02
+        )
+    assert picture.exists()
+
+
+def test_small_angles_of_a_particle(tmp_path: Path) -> None:
+    made = tmp_path / "au.csv"
+    done = run("simulate", "Au icosahedron-147", "--technique", "saxs", "-o", made)
+    assert done.exit_code == 0, done.stderr
+    assert (np.diff(read_pattern(made).pattern.y[:200]) < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("simulate", "Au icosahedron-56", "-o", "a.gr"), "did you mean"),
+        (("simulate", "none.cif", "-o", "a.gr"), "no such file"),
+        (("simulate", "Au icosahedron-55", "-o", "a.sq"), "holds S, not G"),
+        (("simulate", "Au icosahedron-55", "--technique", "powder", "-o", "a.xy"), "crystal"),
+        (("simulate", "ni.cif", "--technique", "saxs", "-o", "a.csv"), "finite particle"),
+        (("simulate", "ni.cif", "--qmin", "5", "--qmax", "4", "-o", "a.gr"), "qmin"),
+        (("simulate", "ni.cif", "--technique", "powder", "--wavelength", "2", "-o", "a.xy"), "beyond 4 pi"),
+        (("simulate", "ni.cif", "-o", "ni.cif"), "is the structure itself"),
+        (("simulate", "ni.cif", "-o", "a.gr", "--plot", "a.doc"), "--plot"),
+        (("reduce", "none.chi", "-o", "a.gr"), "no such file"),
+        (("reduce", "raw.iq", "-o", "raw.iq"), "never overwritten"),
+        (("reduce", "raw.iq", "-o", "a.gr"), "--composition"),
+        (("reduce", "raw.iq", "--composition", "Xx", "-o", "a.gr"), "not a chemical element"),
+        (("reduce", "raw.iq", "--composition", "Ni", "--scale", "much", "-o", "a.gr"), "--scale"),
+        (("reduce", "raw.iq", "--composition", "Ni", "--unit", "inch", "-o", "a.gr"), "--unit"),
+        (("reduce", "raw.iq", "--composition", "Ni", "-o", "a.doc"), "ending"),
+        (("calibrate", "none.gr"), "no such file"),
+    ],
+)
+def test_faults_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    bulk("Ni", cubic=True).write("ni.cif")
+    rows = "\n".join(f"{q:.2f} {100 + q:.3f}" for q in np.arange(0.5, 20, 0.05))
+    Path("raw.iq").write_text(f"#L Q(1/A) I\n{rows}\n")
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"ni.cif", "raw.iq"}
