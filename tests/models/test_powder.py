@@ -80,10 +80,11 @@ def test_profiles_of_the_reference_program(shared: Path, name: str) -> None:
     ours = intensity_two_theta(
         lines, arrays["tth"], wavelength, profile=Profile(w=0.01, eta=0.0), radiation=entry["radiation"]
     )
-    shown = arrays["tth"] < arrays["tth_hkl"].max() + 0.5
+    # The reference lists lines up to a limit; one more of rutile just beyond it would show in its tail.
+    shown = arrays["tth"] < arrays["tth_hkl"].max() - 1.0
     ours, theirs = ours[shown], arrays["y"][shown]
     scale = float(ours @ theirs) / float(ours @ ours)
-    assert np.linalg.norm(scale * ours - theirs) < 0.02 * np.linalg.norm(theirs)
+    assert np.abs(scale * ours - theirs).max() < 1e-6 * theirs.max()
 
 
 def gold() -> Structure:
