@@ -49,6 +49,10 @@ def check_space(space: SearchSpace, device: str, specs: Iterable[ParameterSpec])
                 f"search_space: {parameter.name} is given in {parameter.unit or 'no unit'}, "
                 f"{device} takes it in {spec.unit or 'no unit'}"
             )
+        if spec.kind == "integer" and parameter.kind == "continuous":
+            raise LimitError(
+                f"search_space: {parameter.name} is continuous, {device} takes whole numbers; make it integer"
+            )
         corners = (
             parameter.choices if isinstance(parameter, Categorical) else (parameter.lower, parameter.upper)
         )

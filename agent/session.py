@@ -58,14 +58,21 @@ def environment() -> dict[str, str]:
     return found
 
 
+def recorded_target(target: jobs.ResolvedTarget) -> dict[str, Any]:
+    """What the ledger keeps of a target: all that decisions rest on."""
+    return target.model_dump(mode="json", exclude={"pattern"}) | {"pattern_of_target": target.pattern.sha256}
+
+
 async def new_id(ledger: Ledger, campaign: Campaign) -> str:
     """The id of a new campaign of this name."""
     earlier = await ledger.rows(CampaignRow, CampaignRow.name == campaign.name)
     return f"{campaign.name}-{len(earlier) + 1}"
 
 
-async def begin(ledger: Ledger, campaign_id: str, campaign: Campaign, bench: Bench) -> None:
-    """Enter a new campaign into the ledger."""
+async def begin(
+    ledger: Ledger, campaign_id: str, campaign: Campaign, bench: Bench, target: jobs.ResolvedTarget
+) -> None:
+    """Enter a new campaign into the ledger, with the target in the planner's words: a file may change later."""
     async with ledger.step() as step:
         await step.append(
             campaign_id,
@@ -74,6 +81,7 @@ async def begin(ledger: Ledger, campaign_id: str, campaign: Campaign, bench: Ben
                 "name": campaign.name,
                 "config": campaign.model_dump(mode="json"),
                 "laboratory": bench.laboratory.model_dump(mode="json"),
+                "target": recorded_target(target),
                 "environment": environment(),
             },
         )
@@ -104,6 +112,31 @@ async def interrupted(ledger: Ledger, campaign: Campaign) -> str:
             ]
         )
     return open_rows[-1].campaign
+
+
+async def check_ground(ledger: Ledger, campaign_id: str, bench: Bench, target: jobs.ResolvedTarget) -> None:
+    """Refuse to take up a campaign on other devices or towards another target than it began with.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming what has changed.
+    """
+    events = await ledger.events(campaign_id)
+    started = next(e.body for e in events if e.kind == "campaign-started")
+    devices = bench.laboratory.model_dump(mode="json")["devices"]
+    if devices != started["laboratory"]["devices"]:
+        raise ConfigurationError(
+            [
+                "resume: the laboratory's devices differ from those the campaign began with; put their settings back"
+            ]
+        )
+    if recorded_target(target) != started["target"]:
+        raise ConfigurationError(
+            [
+                "resume: the target's file has changed since the campaign began; put it back, or begin a new campaign"
+            ]
+        )
 
 
 async def resume(ledger: Ledger, campaign_id: str, campaign: Campaign) -> None:
@@ -189,10 +222,11 @@ class Session:
     async def _run(self, ledger: Ledger, workers: Workers, target: jobs.ResolvedTarget) -> Outcome:
         if self._take_up:
             campaign_id = await interrupted(ledger, self.campaign)
+            await check_ground(ledger, campaign_id, self.bench, target)
             enter = partial(resume, ledger, campaign_id, self.campaign)
         else:
             campaign_id = await new_id(ledger, self.campaign)
-            enter = partial(begin, ledger, campaign_id, self.campaign, self.bench)
+            enter = partial(begin, ledger, campaign_id, self.campaign, self.bench, target)
         self._loop = CampaignLoop(
             campaign_id=campaign_id,
             campaign=self.campaign,

@@ -24,6 +24,7 @@ from solvus.agent.live_view import lines, render
 from solvus.agent.report import write_report
 from solvus.agent.session import NothingToResume, Outcome, Session
 from solvus.agent.snapshot import Snapshot
+from solvus.agent.workers import WorkerLost
 from solvus.drivers.broker import BrokerStartError
 from solvus.drivers.broker_address import BrokerUnreachable
 from solvus.drivers.laboratory import Laboratory, load_laboratory
@@ -41,6 +42,7 @@ EXPECTED = (
     DevicesMissing,
     DeviceDied,
     LimitError,
+    WorkerLost,
 )
 """What a user can put right; each says how in one sentence."""
 

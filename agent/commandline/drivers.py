@@ -52,6 +52,7 @@ def list_drivers(
 @drivers_app.command("schema")
 def schema(
     asyncapi: Annotated[bool, typer.Option("--asyncapi", help="The AsyncAPI document instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As it is: the answer is JSON anyway.")] = True,
 ) -> None:
     """Print the JSON Schema of every message on the wire, or the AsyncAPI document.
 
@@ -59,4 +60,5 @@ def schema(
     """
     from solvus.drivers import schemas
 
+    del as_json
     print_json(schemas.asyncapi() if asyncapi else schemas.json_schemas())

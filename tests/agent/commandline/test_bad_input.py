@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,32 @@ def test_a_wrong_unit_and_a_range_beyond_the_device(tmp_path: Path) -> None:
         done = solvus("run", write(tmp_path, "c.yaml", campaign), cwd=tmp_path)
         refused(done, "temperature", word)
         assert "none yet" in solvus("status", "any", cwd=tmp_path).stderr, "no campaign has begun"
+
+
+def _holds(database: Path, kind: str) -> bool:
+    try:
+        with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5) as connection:
+            return bool(connection.execute("SELECT 1 FROM ledger_event WHERE kind = ?", (kind,)).fetchone())
+    except sqlite3.OperationalError:
+        return False  # the tables are still being made
+
+
+def test_a_resume_on_changed_ground(tmp_path: Path) -> None:
+    campaign = shipped("campaigns", "gold-decahedron") | {"budget": {"experiments": 1}}
+    campaign["planner"] = {"method": "sobol"}
+    lab = shipped("laboratories", "gold")
+    file, room = write(tmp_path, "c.yaml", campaign), write(tmp_path, "lab.yaml", lab)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "solvus", "run", file, "--lab", room], cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
+    database = tmp_path / "solvus-data/ledger.db"
+    while first.poll() is None and not (database.exists() and _holds(database, "devices-met")):
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    lab["devices"][0]["settings"]["seed"] = 7
+    write(tmp_path, "lab.yaml", lab)
+    refused(solvus("run", file, "--lab", room, "--resume", cwd=tmp_path), "devices differ")
 
 
 def test_an_unknown_device(tmp_path: Path) -> None:
