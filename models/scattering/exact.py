@@ -30,8 +30,6 @@ from solvus.models.scattering.srreal import real_space
 from solvus.models.scattering.structure import Structure
 from solvus.models.scattering.window import HALF, sine_sum, transform
 
-EXTENSION = 12.0
-"""angstrom of taper beyond rmax of a crystal."""
 PHASE = 0.5
 """Qmax times the grid step: the eight-point stencil is then right to 4e-6 before damping."""
 ROOM = 2.2
@@ -56,7 +54,11 @@ def table_for(structure: Structure, settings: Settings) -> PairTable:
     """
     step = _grid_step(settings)
     return pair_table(
-        structure, step=step, rmax=settings.rmax, extension=EXTENSION, one_u=settings.u_iso is not None
+        structure,
+        step=step,
+        rmax=settings.rmax,
+        extension=settings.extension,
+        one_u=settings.u_iso is not None,
     )
 
 

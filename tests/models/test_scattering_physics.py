@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import resource
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import ase.build
@@ -13,6 +16,7 @@ import torch
 from ase.cluster import Icosahedron
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
 from solvus.models.scattering.calculate import calculate
@@ -338,3 +342,44 @@ def test_many_conditions_are_computed_in_pieces(monkeypatch: pytest.MonkeyPatch)
     pieces = calculate(gold, varied)
     assert deviation(pieces.g, whole.g) < 1e-12
     assert deviation(pieces.f, whole.f) < 1e-12
+
+
+def test_f_of_debyecalculator(shared: Path) -> None:
+    """Its S, F and G are half of ours by its convention; neutron lengths are its own, so X-rays only."""
+    index = json.loads((shared / "golden" / "debyecalculator_index.json").read_text())
+    cases = json.loads((shared / "golden" / "index.json").read_text())["cases"]
+    theirs = np.load(shared / "golden" / "debyecalculator.npz")
+    tried = 0
+    for name, entry in index.items():
+        if not name.endswith("_x") or name not in cases:
+            continue
+        given = cases[name]["structure"]
+        u = entry["parameters"]["biso"] / (8 * math.pi**2)
+        q = theirs[f"{name}__dc_q"]
+        # The long range makes the Q grid fine enough to interpolate by a spline.
+        wide = Settings(rmax=250.0, qmax=float(q[-1]) + 0.5)
+        ours = calculate(cluster(given["elements"], given["xyz"], u_iso=u), wide)
+        f = CubicSpline(ours.q.numpy(), ours.f.numpy())(q)
+        expected = 2.0 * theirs[f"{name}__dc_f"]
+        assert np.abs(f - expected).max() < 1e-5 * np.abs(expected).max(), name
+        tried += 1
+    assert tried >= 10
+
+
+def test_a_longer_fade_out_converges() -> None:
+    one = monoclinic()
+    longest = calculate(one, replace(SHORT, extension=60.0)).g
+    far = [deviation(calculate(one, replace(SHORT, extension=e)).g, longest) for e in (4.0, 12.0, 36.0)]
+    assert far[0] > far[1] > far[2]
+    assert far[1] < 2e-2
+
+
+@pytest.mark.slow
+def test_thirty_thousand_atoms() -> None:
+    """In bounded memory, and still what any part of the curve must be: the first peaks of bulk gold."""
+    places = Icosahedron("Au", 22).positions
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    curves = calculate(cluster(["Au"] * len(places), places), Settings(rmax=20.0, qmin=1.0, qmax=20.0))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1.5 * 2**20
+    nearest = float(curves.r[int(curves.g.argmax())]) if curves.g.isfinite().all() else math.nan
+    assert 2.7 < nearest < 20.0
