@@ -20,6 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 
 from solvus.models.scattering.curves import Curves
 from solvus.models.scattering.form_factors import Radiation, form_factors
@@ -100,7 +101,7 @@ def _pass(table: PairTable, settings: Settings, highest: float) -> Curves:
     qmin, qmax = _range(settings, like)
     length = ROOM * (settings.rmax + table.reach)
     coarse = max(table.step, settings.rstep)
-    n = round(2 ** math.ceil(math.log2(length / coarse)) * coarse / table.step)
+    n = round(next_fast_len(math.ceil(length / coarse), real=True) * coarse / table.step)
     dq = math.pi / (n * table.step)
     count = min(n, math.ceil(highest / dq) + HALF + 1)
     q = torch.arange(count, dtype=like.dtype, device=like.device) * dq
@@ -149,11 +150,14 @@ def _by_channels(
         v = table.displacement
     if not any(_given(value) for value in (settings.delta1, settings.delta2, settings.qbroad)):
         return _spectrum(density, n, len(q)) * torch.exp(-0.5 * v[..., None] * q**2)
-    variance = v[..., None] * _bracket(settings, safe, 2)
+    bracket = _bracket(settings, safe, 2)
     used = (weights.detach() != 0).reshape(-1, table.nodes).any(dim=0)
-    low, high = _span(variance.detach()[..., used])
-    coefficients, polynomials = _chebyshev(variance.clamp(low, high), low, high, q)
-    terms = [_spectrum(density * t, n, len(q)) * c for c, t in zip(coefficients, polynomials, strict=True)]
+    low, high = _span(bracket.detach()[..., used])
+    widest = float(v.detach().max())
+    count = len(_coefficients(widest * low, widest * high, len(q), float(q[1])))
+    coefficients = _channel_coefficients(v, low, high, q, count)
+    polynomials = _polynomials(bracket.clamp(low, high), low, high, count)
+    terms = [_spectrum(density * t, n, len(q)) * coefficients[..., m, :] for m, t in enumerate(polynomials)]
     return torch.stack(terms).sum(dim=0)
 
 
@@ -169,7 +173,8 @@ def _by_pairs(
     variance = u * _bracket(settings, d, 1)
     weight = weights_of(table.structure, pairs)
     low, high = _span(variance.detach())
-    coefficients, polynomials = _chebyshev(variance, low, high, q)
+    coefficients = _coefficients(low, high, len(q), float(q[1])).to(q)
+    polynomials = _polynomials(variance, low, high, len(coefficients))
     nodes = _nodes(table)
     scale = _taper(table, nodes) / torch.where(nodes > 0, nodes, 1.0)
     terms = [
@@ -266,20 +271,32 @@ def _form_factors(
     return torch.from_numpy(form_factors(species, np.arange(count) * dq, radiation, lengths=dict(lengths)))
 
 
-def _chebyshev(
-    x: torch.Tensor, low: float, high: float, q: torch.Tensor
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """exp(-x Q^2 / 2) = sum_m c_m(Q) T_m(x) over [low, high]: c (terms, m), and the T_m at x."""
-    coefficients = _coefficients(low, high, len(q), float(q[1])).to(q)
+def _polynomials(x: torch.Tensor, low: float, high: float, count: int) -> list[torch.Tensor]:
+    """Chebyshev's T_0, T_1, ... of x scaled from [low, high] to [-1, 1]."""
     scaled = (2.0 * x - (low + high)) / (high - low)
     polynomials = [torch.ones_like(scaled), scaled]
-    while len(polynomials) < len(coefficients):
+    while len(polynomials) < count:
         polynomials.append(2.0 * scaled * polynomials[-1] - polynomials[-2])
-    return coefficients, polynomials[: len(coefficients)]
+    return polynomials
+
+
+def _channel_coefficients(
+    v: torch.Tensor, low: float, high: float, q: torch.Tensor, count: int
+) -> torch.Tensor:
+    """exp(-v x Q^2 / 2) = sum_m c_m(Q) T_m(x) over [low, high] for each channel's v: (..., c, count, m)."""
+    size = count + 4  # a few samples more than terms, against aliasing
+    angle = (torch.arange(size, dtype=q.dtype, device=q.device) + 0.5) * (math.pi / size)
+    x = 0.5 * (high + low) + 0.5 * (high - low) * torch.cos(angle)
+    samples = torch.exp(-0.5 * v[..., None, None] * x[:, None] * q**2)
+    order = torch.arange(count, dtype=q.dtype, device=q.device)[:, None]
+    transform_matrix = (2.0 / size) * torch.cos(order * angle)
+    transform_matrix[0] *= 0.5
+    return transform_matrix @ samples
 
 
 @lru_cache(maxsize=64)
 def _coefficients(low: float, high: float, count: int, dq: float) -> torch.Tensor:
+    """exp(-x Q^2 / 2) = sum_m c_m(Q) T_m(x) over [low, high], as many terms as it takes: (terms, count)."""
     q2 = (np.arange(count) * dq) ** 2
     size = 40
     angle = (np.arange(size) + 0.5) * math.pi / size

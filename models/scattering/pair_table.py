@@ -172,6 +172,7 @@ def _kinds(structure: Structure, number: torch.Tensor) -> tuple[torch.Tensor, bo
 
 
 def _diameter(structure: Structure) -> float:
+    """Not less than the longest distance: twice the radius about the middle, angstrom."""
     places = structure.positions.detach()
-    box = places.amax(dim=-2) - places.amin(dim=-2)
-    return float(box.norm(dim=-1).max()) + 1e-6
+    middle = 0.5 * (places.amax(dim=-2, keepdim=True) + places.amin(dim=-2, keepdim=True))
+    return 2.0 * float((places - middle).norm(dim=-1).max()) + 1e-6
