@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -60,7 +61,7 @@ class BrokerHandle(Protocol):
     def stop(self) -> None: ...
 
 
-class _ChildBroker:
+class _ChildBroker(ABC):
     """What both brokers share: a port, a folder for the configuration, a child process.
 
     Parameters
@@ -150,8 +151,9 @@ class _ChildBroker:
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder.resolve()
 
+    @abstractmethod
     def _command(self, port: int, folder: Path) -> list[str]:
-        raise NotImplementedError
+        """What to run, with the configuration written to ``folder``."""
 
 
 class EmbeddedBroker(_ChildBroker):

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from solvus.models.pattern import MIN_POINTS, Conditions, Pattern, PatternError
+from solvus.models.text_file import read_lines, refuse
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 NUMBERS = re.compile(
@@ -75,7 +76,7 @@ def read_gr(path: Path | str) -> Pattern:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
-        _refuse(path, f"{where + ': ' if where else ''}{message}")
+        refuse(path, f"{where + ': ' if where else ''}{message}")
 
 
 def write_gr(pattern: Pattern, path: Path | str) -> None:
@@ -104,34 +105,16 @@ def write_gr(pattern: Pattern, path: Path | str) -> None:
             "\n".join([*header, "", "#### start data", "#S 1", label, *rows]) + "\n", encoding="utf-8"
         )
     except OSError as error:
-        _refuse(path, f"cannot be written ({error.strerror})")
-
-
-def _refuse(path: Path, message: str, line: int | None = None) -> NoReturn:
-    raise PatternError(f"{path.name}{'' if line is None else f', line {line}'}: {message}")
+        refuse(path, f"cannot be written ({error.strerror})")
 
 
 def _read_lines(path: Path) -> list[str]:
-    if path.is_dir():
-        _refuse(path, "is a directory; name the pattern file in it")
-    if not path.exists():
-        raise PatternError(f"{path}: no such file")
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            _refuse(path, f"larger than {LARGEST_FILE // 1_000_000} MB; this is no G(r) file")
-        content = path.read_bytes()
-    except OSError as error:
-        _refuse(path, f"cannot be read ({error.strerror})")
-    if not content.strip():
-        _refuse(path, "is empty")
-    if b"\0" in content:
-        _refuse(path, "is a binary file; give the G(r) as text in two columns")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # Older Windows programs write angstrom signs in Latin-1, in which every byte is a character.
-        text = content.decode("latin-1")
-    return text.splitlines()
+    return read_lines(
+        path,
+        largest=LARGEST_FILE,
+        oversize="this is no G(r) file",
+        binary="give the G(r) as text in two columns",
+    )
 
 
 def _first_row(path: Path, lines: list[str]) -> int:
@@ -140,16 +123,16 @@ def _first_row(path: Path, lines: list[str]) -> int:
     run = 0
     for i, line in enumerate(lines):
         if DECIMAL_COMMA.match(line):
-            _refuse(path, "decimal commas; write numbers with a decimal point", i + 1)
+            refuse(path, "decimal commas; write numbers with a decimal point", i + 1)
         is_row = bool(NUMBERS.match(line)) and len(re.split(r"[\s;]+", line.strip())) >= 2
         run = run + 1 if is_row else 0
         if run == MIN_POINTS:
             return i + 1 - MIN_POINTS
     if len(lines) > 2 and lines[0].strip().isdigit() and re.match(r"^\s*[A-Z][a-z]?\s", lines[2]):
-        _refuse(path, "looks like an .xyz structure, not a pattern; a G(r) file is needed")
+        refuse(path, "looks like an .xyz structure, not a pattern; a G(r) file is needed")
     if run or any(NUMBERS.match(line) for line in lines):
-        _refuse(path, f"no table of at least {MIN_POINTS} rows r, G(r) was found")
-    _refuse(path, "is not a pattern: no columns of numbers r, G(r) were found")
+        refuse(path, f"no table of at least {MIN_POINTS} rows r, G(r) was found")
+    refuse(path, "is not a pattern: no columns of numbers r, G(r) were found")
 
 
 def _labels(header: list[str]) -> str:
@@ -161,13 +144,13 @@ def _labels(header: list[str]) -> str:
 def _refuse_other_quantities(path: Path, header: list[str], labels: str) -> None:
     written = _field(header, "outputtype")
     if written is not None and written.lower() != "gr":
-        _refuse(path, f"holds {written} by its header, but G(r) is needed; transform it first")
+        refuse(path, f"holds {written} by its header, but G(r) is needed; transform it first")
     suffix = path.suffix.lower()
     says_g = bool(re.search(r"\bG\s*\(", labels)) or (written or "").lower() == "gr"
     if suffix in KNOWN_OTHER and not says_g:
-        _refuse(path, f"a {suffix} file holds {KNOWN_OTHER[suffix]}, but G(r) is needed; transform it first")
+        refuse(path, f"a {suffix} file holds {KNOWN_OTHER[suffix]}, but G(r) is needed; transform it first")
     if re.match(r"^\s*#+\s*L\s+(Q|2\s*[Tt]heta|[Tt]wo[Tt]heta)\b", labels):
-        _refuse(path, "its first column is Q or 2theta, but G(r) is needed; transform it first")
+        refuse(path, "its first column is Q or 2theta, but G(r) is needed; transform it first")
 
 
 def _parse_rows(path: Path, lines: list[str], start: int) -> NDArray[np.float64]:
@@ -179,18 +162,18 @@ def _parse_rows(path: Path, lines: list[str], start: int) -> NDArray[np.float64]
         if not line or line.startswith("#"):
             continue
         if DECIMAL_COMMA.match(line):
-            _refuse(path, "decimal commas; write numbers with a decimal point", i + 1)
+            refuse(path, "decimal commas; write numbers with a decimal point", i + 1)
         fields = re.split(r"[\s;]+", line)
         if not NUMBERS.match(line) or len(fields) != width:
             if i == last:
-                _refuse(path, "the last line is cut off; export the file again", i + 1)
-            _refuse(path, f"{len(fields)} columns or text where {width} numbers were before", i + 1)
+                refuse(path, "the last line is cut off; export the file again", i + 1)
+            refuse(path, f"{len(fields)} columns or text where {width} numbers were before", i + 1)
         row = [float(field) for field in fields]
         if not np.isfinite(row[:2]).all():
-            _refuse(path, "NaN or infinite; remove the point's cause and export again", i + 1)
+            refuse(path, "NaN or infinite; remove the point's cause and export again", i + 1)
         rows.append(row)
     if lines[last].rstrip().endswith((".", "-", "+")) and not lines[last - 1].rstrip().endswith("."):
-        _refuse(path, "the last line is cut off; export the file again", last + 1)
+        refuse(path, "the last line is cut off; export the file again", last + 1)
     return np.array(rows)
 
 
@@ -198,10 +181,10 @@ def _check_grid(path: Path, r: NDArray[np.float64], start: int) -> None:
     steps = np.diff(r)
     typical = float(np.median(steps))
     if r[0] < 0:
-        _refuse(path, f"negative distance r = {r[0]:g}; cut the table at r = 0", start + 1)
+        refuse(path, f"negative distance r = {r[0]:g}; cut the table at r = 0", start + 1)
     if not (steps > 0).all():
         where = int(np.argmin(steps > 0))
-        _refuse(
+        refuse(
             path,
             f"r is not increasing after r = {r[where]:g}; sort the rows and remove doubles",
             start + where + 2,
@@ -210,10 +193,10 @@ def _check_grid(path: Path, r: NDArray[np.float64], start: int) -> None:
     if uneven.any():
         where = int(np.argmax(uneven))
         if where == len(steps) - 1 and steps[-1] < typical:
-            _refuse(
+            refuse(
                 path, f"the last line is cut off (r = {r[-1]:g}); export the file again", start + where + 2
             )
-        _refuse(
+        refuse(
             path,
             f"the r grid has a gap or unequal steps after r = {r[where]:g} (step {steps[where]:g}, "
             f"elsewhere {typical:g}); export it on a uniform grid",
@@ -225,15 +208,15 @@ def _check_unit(path: Path, table: NDArray[np.float64], header: list[str]) -> No
     """Refuse nanometres: 1/nm taken for 1/angstrom is the classic silent corruption."""
     r, g = table[:, 0], table[:, 1]
     if re.search(r"\br\s*[\(\[]\s*nm\b|nanomet", " ".join(header), re.IGNORECASE):
-        _refuse(path, "r is in nanometres by its header; convert r to angstrom (and G to 1/angstrom^2)")
+        refuse(path, "r is in nanometres by its header; convert r to angstrom (and G to 1/angstrom^2)")
     step = float(np.median(np.diff(r)))
     if step >= FINE_STEP:
         return
     if r[-1] < NANOMETRE_END:
-        _refuse(path, f"r ends at {r[-1]:g} in steps of {step:g}: that is nanometres; convert to angstrom")
+        refuse(path, f"r ends at {r[-1]:g} in steps of {step:g}: that is nanometres; convert to angstrom")
     peak = float(r[int(g.argmax())])
     if peak < SHORTEST_BOND:
-        _refuse(path, f"the strongest peak at r = {peak:g} can only be nanometres; convert r to angstrom")
+        refuse(path, f"the strongest peak at r = {peak:g} can only be nanometres; convert r to angstrom")
 
 
 def _field(header: list[str], name: str) -> str | None:

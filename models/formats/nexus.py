@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from solvus.models.formats.read import Table, refuse
+from solvus.models.formats.read import Table
 from solvus.models.formats.units import Header, XUnit
 from solvus.models.pattern import Pattern, PatternError, Quantity
+from solvus.models.text_file import refuse
 
 UNIT_OF_TEXT: dict[str, XUnit] = {
     "1/angstrom": "1/angstrom",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from solvus.models.formats.units import (
 )
 from solvus.models.pattern import MIN_POINTS, X_UNIT_OF, Conditions, Pattern, PatternError, Quantity
 from solvus.models.pattern_files import read_gr
+from solvus.models.text_file import read_lines, refuse
 
 LARGEST_FILE = 200_000_000
 """Bytes; a million points in three columns take 80 MB as text."""
@@ -201,11 +202,6 @@ def _conditions(header: Header) -> dict[str, Any]:
     return found
 
 
-def refuse(path: Path, message: str, line: int | None = None) -> NoReturn:
-    """Raise :class:`PatternError` naming the file and, where known, the line."""
-    raise PatternError(f"{path.name}{'' if line is None else f', line {line}'}: {message}")
-
-
 def _text_table(path: Path) -> Table:
     lines = _lines(path)
     start, width = _first_row(path, lines)
@@ -223,25 +219,12 @@ def _text_table(path: Path) -> Table:
 
 
 def _lines(path: Path) -> list[str]:
-    if path.is_dir():
-        refuse(path, "is a directory; name the pattern file in it")
-    if not path.exists():
-        raise PatternError(f"{path}: no such file")
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            refuse(path, f"larger than {LARGEST_FILE // 1_000_000} MB; this is no single curve")
-        content = path.read_bytes()
-    except OSError as error:
-        refuse(path, f"cannot be read ({error.strerror})")
-    if not content.strip():
-        refuse(path, "is empty")
-    if b"\0" in content:
-        refuse(path, "is a binary file; text columns, or NeXus/HDF5 with the ending .nxs or .h5, are read")
-    try:
-        return content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        # Older Windows programs write angstrom signs in Latin-1, in which every byte is a character.
-        return content.decode("latin-1").splitlines()
+    return read_lines(
+        path,
+        largest=LARGEST_FILE,
+        oversize="this is no single curve",
+        binary="text columns, or NeXus/HDF5 with the ending .nxs or .h5, are read",
+    )
 
 
 def _fields(line: str) -> list[str]:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from solvus.models.formats.read import NEXUS, refuse
+from solvus.models.formats.read import NEXUS
 from solvus.models.formats.units import QUANTITY_OF_SUFFIX
 from solvus.models.pattern import Pattern
 from solvus.models.pattern_files import write_gr
+from solvus.models.text_file import refuse
 
 LABEL = {
     "G": ("r(angstrom)", "G(1/angstrom^2)"),
