@@ -50,6 +50,7 @@ def calculate(
         For what cannot be; one sentence names the field.
     """
     settings = settings or Settings()
+    structure, settings = _expanded(structure, settings)
     if convention == "exact":
         return exact_curves(structure, settings)
     if convention != "srreal":
@@ -63,3 +64,24 @@ def calculate(
         raise StructureError("lattice: Debye's equation is for finite structures; use method real_space")
     finite = structure.lattice is None and method != "real_space"
     return debye(structure, settings) if finite else real_space(structure, settings)
+
+
+def radial_distribution(structure: Structure, settings: Settings | None = None) -> Curves:
+    """R(r) and the G(r) of a measurement to endless Q: sums of Gaussians with the weights that species have at Q = 0.
+
+    The `exact` convention gives no R(r) beside its G(r), whose peaks have the shape of their Q-dependent weights.
+    One structure at a time; parameters and errors as in :func:`calculate`.
+    """
+    return calculate(structure, replace(settings or Settings(), qmax=None), method="real_space")
+
+
+def _expanded(structure: Structure, settings: Settings) -> tuple[Structure, Settings]:
+    """One expansion is a larger structure; several are left to the settings."""
+    factor = settings.expansion
+    if isinstance(factor, torch.Tensor) and factor.ndim:
+        return structure, settings
+    if structure.lattice is None:
+        structure = replace(structure, positions=structure.positions * factor)
+    else:
+        structure = replace(structure, lattice=structure.lattice * factor)
+    return structure, replace(settings, expansion=1.0)

@@ -7,6 +7,7 @@ no more memory than 1,000. The gradient makes each block again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,14 @@ from solvus.models.scattering.spreading import (
     SLOPES,
     Floats,
     add_pairs,
-    moments,
-    to_nodes,
+    fine_to_nodes,
 )
 from solvus.models.scattering.structure import StructureError
 
 ROWS = 48
 """Rows of a block of the distance matrix: small, because half of the square on its diagonal is thrown away."""
+SMALL = 200
+"""Atoms of one kind up to which the whole matrix is quicker than its blocks."""
 BUFFER = 30_000
 """Distances put on the grid at once: a few arrays of this length stay in the cache of the processor."""
 
@@ -72,10 +74,13 @@ def _flushed(
     places: Floats, filled: Floats | None, kinds: NDArray[np.int64]
 ) -> Iterator[tuple[int, Floats, Floats | None]]:
     """Channel, distances and weights (``None`` for ones) of unordered pairs, about ``BUFFER`` at a time."""
+    factors = _factors(places)
+    if filled is None and len(places) <= SMALL and kinds[-1] == 0:
+        yield 0, np.sqrt(_squared(factors, slice(None), slice(None)).ravel()[_upper(len(places))]), None
+        return
     distances: list[Floats] = []
     weights: list[Floats] = []
     current, held = 0, 0
-    factors = _factors(places)
     for channel, rows, columns, same in _blocks(kinds):
         if distances and (channel != current or held > BUFFER):
             yield current, np.concatenate(distances), np.concatenate(weights) if weights else None
@@ -93,6 +98,12 @@ def _flushed(
             weights.append(pairs.ravel())
     if distances:
         yield current, np.concatenate(distances), np.concatenate(weights) if weights else None
+
+
+@lru_cache(maxsize=16)
+def _upper(n: int) -> NDArray[np.int64]:
+    """Where the pairs i < j stand in a flat (n, n) matrix."""
+    return np.flatnonzero(np.tri(n, k=-1, dtype=bool).T)
 
 
 def _factors(places: Floats) -> tuple[Floats, Floats]:
@@ -130,7 +141,8 @@ class _Cluster(torch.autograd.Function):
             add_pairs(sums[channel], t, weight)
         ctx.save_for_backward(positions, occupancy)
         ctx.layout = (order, places, filled, sorted_kinds, nodes, step)
-        result = to_nodes(np.hstack([2.0 * moments(s, packed=plain) for s in sums]), channels, nodes)
+        result = np.stack([fine_to_nodes(s, packed=plain) for s in sums])
+        result *= 2.0  # both orders of each pair
         return torch.from_numpy(result).to(positions)
 
     @staticmethod

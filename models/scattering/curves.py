@@ -15,9 +15,10 @@ class Curves:
     ----------
     r : (k,) angstrom.
     g : (k,) or (b, k), G(r) in 1/angstrom^2 with scale, damping and shape.
-    q : (m,) 1/angstrom.
+    q : (m,) 1/angstrom, the odd multiples of half a step in the exact convention, the multiples of a step in srreal's.
     f : (m,) or (b, m), F(Q) = Q (S - 1) in 1/angstrom, without scale, damping, shape or the cut below Qmin.
-    rdf : R(r) = r times the sum of Gaussians, 1/angstrom, before the transform; where it is calculated.
+    rdf : R(r) = r times the sum of Gaussians, 1/angstrom, before the transform; ``None`` from the exact
+        convention with a Qmax, see :func:`solvus.models.scattering.calculate.radial_distribution`.
     """
 
     r: torch.Tensor

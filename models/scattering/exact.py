@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,13 +23,16 @@ import torch
 from scipy.fft import next_fast_len
 
 from solvus.models.scattering.curves import Curves
-from solvus.models.scattering.form_factors import Radiation, form_factors
+from solvus.models.scattering.form_factors import Radiation, amplitude_terms, form_factors
 from solvus.models.scattering.pair_table import PairTable, pair_table, species_numbers, spread_rows
 from solvus.models.scattering.pairs import Pairs, displacements_of, vectors_of, weights_of
 from solvus.models.scattering.settings import Number, Settings, SettingsError
+from solvus.models.scattering.sine_transforms import to_half_steps
+from solvus.models.scattering.spreading import POINTS as READ
+from solvus.models.scattering.spreading import interpolated
 from solvus.models.scattering.srreal import real_space
-from solvus.models.scattering.structure import Structure
-from solvus.models.scattering.window import HALF, sine_sum, transform
+from solvus.models.scattering.structure import Structure, StructureError
+from solvus.models.scattering.window import HALF, transform
 
 PHASE = 0.5
 """Qmax times the grid step: the eight-point stencil is then right to 4e-6 before damping."""
@@ -49,15 +52,14 @@ def exact_curves(structure: Structure, settings: Settings) -> Curves:
 
 
 def table_for(structure: Structure, settings: Settings) -> PairTable:
-    """The distances of a structure, for any settings of the same or smaller rmax and Qmax.
+    """The distances of a structure, for any settings of the same or smaller rmax, Qmax and range of expansion.
 
     Make it once for many conditions of one structure; :func:`curves_of` does the rest.
     """
-    step = _grid_step(settings)
     return pair_table(
         structure,
-        step=step,
-        rmax=settings.rmax,
+        step=_grid_step(settings),
+        rmax=settings.rmax / _least(settings.expansion),
         extension=settings.extension,
         one_u=settings.u_iso is not None,
     )
@@ -65,83 +67,142 @@ def table_for(structure: Structure, settings: Settings) -> PairTable:
 
 def _grid_step(settings: Settings) -> float:
     """A multiple or a whole part of rstep, so that both grids share their transform."""
-    if settings.qmax is None:
-        raise SettingsError("qmax: the exact convention needs one")
-    target = PHASE / float(torch.as_tensor(settings.qmax).detach().max())
+    target = PHASE / (_most(settings.qmax) * _most(settings.expansion))
     if target >= settings.rstep:
         return settings.rstep * math.floor(target / settings.rstep * (1 + 1e-9))
     return settings.rstep / math.ceil(settings.rstep / target)
 
 
+def _most(value: Number | None) -> float:
+    if value is None:
+        raise SettingsError("qmax: the exact convention needs one")
+    return float(value.detach().max()) if isinstance(value, torch.Tensor) else value
+
+
+def _least(value: Number) -> float:
+    return float(value.detach().min()) if isinstance(value, torch.Tensor) else value
+
+
 def curves_of(table: PairTable, settings: Settings) -> Curves:
-    """Curves under one set of conditions, or under b when settings are (b,) or the table holds b structures."""
-    sizes = {len(v) for v in settings.batched().values()}
+    """Curves under one set of conditions, or under b when settings are (b,) or the table holds b structures.
+
+    Raises
+    ------
+    SettingsError
+        For several expansions of a table whose pairs are kept one by one.
+    """
+    batched = settings.batched()
+    sizes = {len(v) for v in batched.values()}
     if table.structure.batch is not None:
         sizes.add(table.structure.batch)
     if len(sizes) > 1:
         raise SettingsError(f"settings: batches of {sorted(sizes)} do not go together; use one size")
-    highest = float(_range(settings, table.structure.positions)[1].detach().max())
+    limits = _Limits.of(settings)
     if not sizes:
-        return _pass(table, settings, highest)
+        return _pass(table, settings, limits)
     size = sizes.pop()
     part = max(1, CHUNK // (8 * table.nodes * len(table.pair)))
     if part >= size or table.structure.batch is not None:
-        return _pass(table, settings, highest)
-    done = [_pass(table, settings.part(k, k + part), highest) for k in range(0, size, part)]
-    return replace(done[0], g=_joined([c.g for c in done]), f=_joined([c.f for c in done]))
+        return _pass(table, settings, limits)
+    done = [_pass(table, settings.part(k, k + part), limits) for k in range(0, size, part)]
+    q = done[0].q if done[0].q.ndim == 1 else _joined([c.q for c in done])
+    return replace(done[0], q=q, g=_joined([c.g for c in done]), f=_joined([c.f for c in done]))
 
 
 def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     return parts[0] if parts[0].ndim == 1 else torch.cat(list(parts))
 
 
-def _pass(table: PairTable, settings: Settings, highest: float) -> Curves:
-    """Curves with F up to the ``highest`` Q, 1/angstrom."""
+@dataclass(frozen=True)
+class _Limits:
+    """What the grids of all conditions share: the highest Q, and the highest in terms of the structure before its
+    expansion, 1/angstrom; the largest r in these terms, angstrom."""
+
+    q: float
+    q_before: float
+    r_before: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> _Limits:
+        q = _most(settings.qmax)
+        return cls(q, q * _most(settings.expansion), settings.rmax / _least(settings.expansion))
+
+
+def _pass(table: PairTable, settings: Settings, limits: _Limits) -> Curves:
+    """Curves of one chunk. An expansion e is exact by similarity: with q = Q e and rho = r / e every phase Q r e is
+    that of the structure as it is in the table, so the grid is one of q, and G is read from one of rho."""
     like = table.structure.positions
-    qmin, qmax = _range(settings, like)
-    length = ROOM * (settings.rmax + table.reach)
+    length = ROOM * (limits.r_before + table.reach)
     coarse = max(table.step, settings.rstep)
     n = round(next_fast_len(math.ceil(length / coarse), real=True) * coarse / table.step)
     dq = math.pi / (n * table.step)
-    count = min(n, math.ceil(highest / dq) + HALF + 1)
-    q = torch.arange(count, dtype=like.dtype, device=like.device) * dq
-    f = reduced_structure_function(table, settings, q, n)
-    g = transform(f, dq, qmin, qmax, rstep=settings.rstep, first=settings.first, last=settings.last)
+    count = min(n, math.ceil(limits.q_before / dq) + HALF + 1)
+    q = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * dq
     r = settings.r().to(like)
-    kept = math.floor(highest / dq) + 1
-    return Curves(r, g * settings.envelope(r), q[:kept], f[..., :kept])
+    qmin, qmax = _setting(settings.qmin, like, 0), _setting(_number(settings.qmax), like, 0)
+    if isinstance(settings.expansion, float) and settings.expansion == 1.0:
+        f = reduced_structure_function(table, settings, q, n)
+        g = transform(f, dq, qmin, qmax, rstep=settings.rstep, first=settings.first, last=settings.last)
+        kept = math.floor(limits.q / dq + 0.5)
+        return Curves(r, g * settings.envelope(r), q[:kept], f[..., :kept])
+    e = _setting(settings.expansion, like, 0)
+    f = reduced_structure_function(table, settings, q, n, e)
+    last = math.ceil(limits.r_before / table.step) + READ
+    before = transform(f, dq, qmin * e, qmax * e, rstep=table.step, first=0, last=last)
+    g = interpolated(before, r / (e[..., None] * table.step)) / e[..., None]
+    kept = math.floor(limits.q_before / dq + 0.5)
+    return Curves(r, g * settings.envelope(r), (q / e[..., None])[..., :kept], f[..., :kept])
 
 
-def _range(settings: Settings, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Qmin and Qmax as tensors like ``like``."""
-    if settings.qmax is None:
+def _number(value: Number | None) -> Number:
+    if value is None:
         raise SettingsError("qmax: the exact convention needs one")
-    return _setting(settings.qmin, like, 0), _setting(settings.qmax, like, 0)
+    return value
 
 
-def reduced_structure_function(table: PairTable, settings: Settings, q: torch.Tensor, n: int) -> torch.Tensor:
-    """F at q = k pi / (n step), k = 0, 1, ...: (m,) or (b, m)."""
-    amplitude = _amplitudes(table, settings, q)
+def reduced_structure_function(
+    table: PairTable, settings: Settings, q: torch.Tensor, n: int, expansion: torch.Tensor | None = None
+) -> torch.Tensor:
+    """F at Q = q, or at q / expansion where it is given: (m,) or (b, m).
+
+    Parameters
+    ----------
+    q : (m,), (j + 1/2) pi / (n step) for j = 0, 1, ...; expansion : a number or (b,).
+    """
+    actual = q if expansion is None else q / expansion[..., None]
+    amplitude = _amplitudes(table, settings, actual)
     if table.weights is not None:
-        spectrum = _by_channels(table, table.weights, settings, q, n)
-    else:
+        spectrum = _by_channels(table, table.weights, settings, actual, n, expansion)
+    elif expansion is None:
         spectrum = _by_pairs(table, *table.one_by_one(), settings, q, n)
+    else:
+        raise SettingsError(
+            "expansion: only one value at a time where displacements are anisotropic or of many kinds"
+        )
     if table.structure.lattice is not None:
         spectrum = spectrum - _background(table, n, len(q))
+    if expansion is not None:
+        spectrum = spectrum / expansion[..., None, None]
     return (amplitude * spectrum).sum(dim=-2)
 
 
 def _spectrum(values: torch.Tensor, n: int, count: int) -> torch.Tensor:
     """sum_k v_k sin(Q d_k) at the first ``count`` Q."""
-    return sine_sum(values, n)[..., :count]
+    return to_half_steps(values, n)[..., :count]
 
 
 def _by_channels(
-    table: PairTable, weights: torch.Tensor, settings: Settings, q: torch.Tensor, n: int
+    table: PairTable,
+    weights: torch.Tensor,
+    settings: Settings,
+    q: torch.Tensor,
+    n: int,
+    expansion: torch.Tensor | None,
 ) -> torch.Tensor:
-    d = _nodes(table)
-    safe = torch.where(d > 0, d, 1.0)
-    density = weights * _taper(table, d) / safe
+    d, scale = _nodes(table)
+    density = weights * scale
+    q2 = q.square()[..., None, :]  # (1, m) or (b, 1, m)
+    count = q.shape[-1]
     if table.displacement is None:
         if settings.u_iso is None:
             raise SettingsError("u_iso: this table was made for displacements that come with the settings")
@@ -149,16 +210,20 @@ def _by_channels(
     else:
         v = table.displacement
     if not any(_given(value) for value in (settings.delta1, settings.delta2, settings.qbroad)):
-        return _spectrum(density, n, len(q)) * torch.exp(-0.5 * v[..., None] * q**2)
-    bracket = _bracket(settings, safe, 2)
+        return _spectrum(density, n, count) * torch.exp(-0.5 * v[..., None] * q2)
+    d = d.clamp(min=table.step)
+    bracket = _bracket(settings, d if expansion is None else d * expansion[..., None, None], 2)
     used = (weights.detach() != 0).reshape(-1, table.nodes).any(dim=0)
     low, high = _span(bracket.detach()[..., used])
     widest = float(v.detach().max())
-    count = len(_coefficients(widest * low, widest * high, len(q), float(q[1])))
-    coefficients = _channel_coefficients(v, low, high, q, count)
-    polynomials = _polynomials(bracket.clamp(low, high), low, high, count)
-    terms = [_spectrum(density * t, n, len(q)) * coefficients[..., m, :] for m, t in enumerate(polynomials)]
-    return torch.stack(terms).sum(dim=0)
+    spacing = 2.0 * float(q[..., 0].detach().max())
+    terms = len(_coefficients(widest * low, widest * high, count, spacing))
+    coefficients = _channel_coefficients(v, low, high, q2, terms)
+    polynomials = _polynomials(bracket.clamp(low, high), low, high, terms)
+    total = _spectrum(density * polynomials[0], n, count) * coefficients[..., 0, :]
+    for m in range(1, terms):
+        total = total + _spectrum(density * polynomials[m], n, count) * coefficients[..., m, :]
+    return total
 
 
 def _by_pairs(
@@ -173,10 +238,9 @@ def _by_pairs(
     variance = u * _bracket(settings, d, 1)
     weight = weights_of(table.structure, pairs)
     low, high = _span(variance.detach())
-    coefficients = _coefficients(low, high, len(q), float(q[1])).to(q)
+    coefficients = _coefficients(low, high, len(q), 2.0 * float(q[0])).to(q)
     polynomials = _polynomials(variance, low, high, len(coefficients))
-    nodes = _nodes(table)
-    scale = _taper(table, nodes) / torch.where(nodes > 0, nodes, 1.0)
+    _, scale = _nodes(table)
     terms = [
         _spectrum(spread_rows(table, d, weight * t, row) * scale, n, len(q)) * c
         for c, t in zip(coefficients, polynomials, strict=True)
@@ -184,9 +248,22 @@ def _by_pairs(
     return torch.stack(terms).sum(dim=0)
 
 
-def _nodes(table: PairTable) -> torch.Tensor:
+def _nodes(table: PairTable) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distances d of the nodes, and the taper there over d: (nodes,) each."""
+    d, scale = _grid(table.nodes, table.step, table.taper, table.reach)
     like = table.structure.positions
-    return torch.arange(table.nodes, dtype=like.dtype, device=like.device) * table.step
+    return d.to(like), scale.to(like)
+
+
+@lru_cache(maxsize=64)
+def _grid(nodes: int, step: float, taper: float, reach: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """1 / d up to the taper's beginning, then falling to 0 at the reach without a corner; 1 at d = 0."""
+    d = torch.arange(nodes, dtype=torch.float64) * step
+    scale = 1.0 / torch.where(d > 0, d, 1.0)
+    if math.isfinite(taper):
+        x = ((d - taper) / (reach - taper)).clamp(0.0, 1.0)
+        scale = scale * torch.cos(0.5 * math.pi * x) ** 2
+    return d, scale
 
 
 def _setting(value: Number, like: torch.Tensor, dimensions: int) -> torch.Tensor:
@@ -220,33 +297,26 @@ def _span(values: torch.Tensor) -> tuple[float, float]:
 
 def _background(table: PairTable, n: int, count: int) -> torch.Tensor:
     """Transform of 4 pi rho0 c_a c_b r, tapered: (c, count) or (b, c, count)."""
-    r = _nodes(table)
-    ramp = _spectrum(4.0 * math.pi * table.step * r * _taper(table, r), n, count)
+    if table.amounts is None:
+        raise StructureError("lattice: this table is of a finite structure")
+    d, scale = _nodes(table)
+    ramp = _spectrum(4.0 * math.pi * table.step * d.square() * scale, n, count)
     return (table.amounts / table.structure.volume()[..., None])[..., None] * ramp
 
 
-def _taper(table: PairTable, d: torch.Tensor) -> torch.Tensor:
-    """1 up to the asked range, then falling to 0 at the reach without a corner."""
-    if math.isinf(table.taper):
-        return torch.ones_like(d)
-    x = ((d - table.taper) / (table.reach - table.taper)).clamp(0.0, 1.0)
-    return torch.cos(0.5 * math.pi * x) ** 2
-
-
 def _amplitudes(table: PairTable, settings: Settings, q: torch.Tensor) -> torch.Tensor:
-    """f_a f_b / (N <f>^2) of each channel: (c, m) or (b, c, m); zero for masked pairs."""
+    """f_a f_b / (N <f>^2) of each channel at Q (m,) or (b, m): (c, m) or (b, c, m); zero for masked pairs."""
     if len(table.species) == 1 and settings.pair is None:
         total = table.structure.occupancy.sum(dim=-1)[..., None, None]  # f cancels
         return torch.ones(len(table.pair), 1).to(q) / total
-    lengths = tuple(sorted((settings.lengths or {}).items()))
-    f = _form_factors(table.species, settings.radiation, lengths, len(q), float(q[1])).to(q)
+    f = _form_factors(table.species, settings, q)
     occupancy = table.structure.occupancy
     _, number = species_numbers(table.structure)
-    amounts = torch.zeros(*occupancy.shape[:-1], len(f)).to(q).index_add(-1, number, occupancy)
+    amounts = torch.zeros(*occupancy.shape[:-1], len(table.species)).to(q).index_add(-1, number, occupancy)
     total = amounts.sum(dim=-1)
-    mean = (amounts @ f) / total[..., None]
+    mean = (amounts[..., None, :] @ f).squeeze(-2) / total[..., None]
     a, b = table.pair.unbind(1)
-    result = f[a] * f[b] / (total[..., None] * mean**2)[..., None, :]
+    result = f[..., a, :] * f[..., b, :] / (total[..., None] * mean**2)[..., None, :]
     if settings.pair is None:
         return result
     first, second = (_number_of(name, table.species) for name in settings.pair)
@@ -260,15 +330,30 @@ def _number_of(name: str, species: tuple[str, ...]) -> int:
     return species.index(name)
 
 
+def _form_factors(species: tuple[str, ...], settings: Settings, q: torch.Tensor) -> torch.Tensor:
+    """f of each species at Q (m,) or (b, m): (species, m) or (b, species, m)."""
+    lengths = tuple(sorted((settings.lengths or {}).items()))
+    if q.ndim == 1:
+        return _on_grid(species, settings.radiation, lengths, len(q), 2.0 * float(q[0])).to(q)
+    heights, widths = amplitude_terms(species, settings.radiation, lengths=dict(lengths))
+    squared = (q / (4.0 * math.pi)).square()[:, None, :]
+    a, b = (torch.from_numpy(v).to(q) for v in (heights, widths))
+    f: torch.Tensor = sum(  # type: ignore[assignment]
+        a[:, k, None] * torch.exp(-b[:, k, None] * squared) for k in range(a.shape[1])
+    )
+    return f
+
+
 @lru_cache(maxsize=64)
-def _form_factors(
+def _on_grid(
     species: tuple[str, ...],
     radiation: Radiation,
     lengths: tuple[tuple[str, float], ...],
     count: int,
     dq: float,
 ) -> torch.Tensor:
-    return torch.from_numpy(form_factors(species, np.arange(count) * dq, radiation, lengths=dict(lengths)))
+    q = (np.arange(count) + 0.5) * dq
+    return torch.from_numpy(form_factors(species, q, radiation, lengths=dict(lengths)))
 
 
 def _polynomials(x: torch.Tensor, low: float, high: float, count: int) -> list[torch.Tensor]:
@@ -281,14 +366,15 @@ def _polynomials(x: torch.Tensor, low: float, high: float, count: int) -> list[t
 
 
 def _channel_coefficients(
-    v: torch.Tensor, low: float, high: float, q: torch.Tensor, count: int
+    v: torch.Tensor, low: float, high: float, q2: torch.Tensor, count: int
 ) -> torch.Tensor:
-    """exp(-v x Q^2 / 2) = sum_m c_m(Q) T_m(x) over [low, high] for each channel's v: (..., c, count, m)."""
+    """exp(-v x Q^2 / 2) = sum_m c_m(Q) T_m(x) over [low, high] for each channel's v (..., c) and Q^2 (..., 1, m):
+    (..., c, count, m)."""
     size = count + 4  # a few samples more than terms, against aliasing
-    angle = (torch.arange(size, dtype=q.dtype, device=q.device) + 0.5) * (math.pi / size)
+    angle = (torch.arange(size, dtype=q2.dtype, device=q2.device) + 0.5) * (math.pi / size)
     x = 0.5 * (high + low) + 0.5 * (high - low) * torch.cos(angle)
-    samples = torch.exp(-0.5 * v[..., None, None] * x[:, None] * q**2)
-    order = torch.arange(count, dtype=q.dtype, device=q.device)[:, None]
+    samples = torch.exp(-0.5 * v[..., None, None] * x[:, None] * q2[..., None, :])
+    order = torch.arange(count, dtype=q2.dtype, device=q2.device)[:, None]
     transform_matrix = (2.0 / size) * torch.cos(order * angle)
     transform_matrix[0] *= 0.5
     return transform_matrix @ samples
@@ -297,7 +383,7 @@ def _channel_coefficients(
 @lru_cache(maxsize=64)
 def _coefficients(low: float, high: float, count: int, dq: float) -> torch.Tensor:
     """exp(-x Q^2 / 2) = sum_m c_m(Q) T_m(x) over [low, high], as many terms as it takes: (terms, count)."""
-    q2 = (np.arange(count) * dq) ** 2
+    q2 = ((np.arange(count) + 0.5) * dq) ** 2
     size = 40
     angle = (np.arange(size) + 0.5) * math.pi / size
     samples = np.exp(-0.5 * np.outer(0.5 * (high + low) + 0.5 * (high - low) * np.cos(angle), q2))

@@ -29,6 +29,9 @@ SRREAL_LENGTHS: Mapping[str, float] = {"O": 5.805}
 """Neutron lengths (fm) in which diffpy.srreal 1.4 differs from `periodictable` 2.1 (oxygen 5.8037), among the
 20 elements of its reference curves: the value of Rauch and Waschkowski, Neutron Data Booklet (2003)."""
 
+TERMS = 6
+"""Five Gaussians and a constant."""
+
 _SPECIES = re.compile(r"([A-Z][a-z]?)(?:(\d*)([+-]))?")
 
 
@@ -92,27 +95,37 @@ def form_factors(
         For a symbol that is no element or ion or has no tabulated value.
     """
     grid = np.atleast_1d(np.asarray(q, dtype=np.float64))
-    return np.stack([_amplitude(require_species(s), grid, radiation, lengths or {}) for s in symbols])
+    heights, widths = amplitude_terms(symbols, radiation, lengths=lengths)
+    squared = (grid / (4.0 * math.pi)) ** 2
+    return np.stack([a @ np.exp(-np.outer(b, squared)) for a, b in zip(heights, widths, strict=True)])
 
 
-def _amplitude(
-    species: str, q: NDArray[np.float64], radiation: Radiation, lengths: Mapping[str, float]
-) -> NDArray[np.float64]:
+def amplitude_terms(
+    symbols: Sequence[str], radiation: Radiation = "xray", *, lengths: Mapping[str, float] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients a, b of f(Q) = sum_k a_k exp(-b_k (Q / 4 pi)^2), (n, 6) each; parameters and errors as above."""
+    terms = [_terms(require_species(s), radiation, lengths or {}) for s in symbols]
+    heights, widths = (np.array([term[k] for term in terms], dtype=np.float64) for k in (0, 1))
+    return heights, widths
+
+
+def _terms(
+    species: str, radiation: Radiation, lengths: Mapping[str, float]
+) -> tuple[list[float], list[float]]:
+    """The fit, with its constant as a term that does not fall; padded to six terms."""
     element = element_of(species)
     if radiation == "xray":
-        return _xray(species, q)
+        try:
+            fit = getCMformula("H" if species == "D" else species)
+        except KeyError as error:
+            raise ElementError(f"element: no X-ray form factor is tabulated for {species}") from error
+        heights, widths = [*map(float, fit.a), float(fit.c)], [*map(float, fit.b), 0.0]
+        missing = TERMS - len(heights)
+        return heights + [0.0] * missing, widths + [0.0] * missing
     if radiation == "electrons":
-        return np.full(len(q), float(getattr(periodictable, element).number))
-    length = lengths.get(element, getattr(periodictable, element).neutron.b_c)
-    if length is None:
+        constant: float | None = float(getattr(periodictable, element).number)
+    else:
+        constant = lengths.get(element, getattr(periodictable, element).neutron.b_c)
+    if constant is None:
         raise ElementError(f"element: no neutron scattering length is tabulated for {element}")
-    return np.full(len(q), float(length))
-
-
-def _xray(species: str, q: NDArray[np.float64]) -> NDArray[np.float64]:
-    try:
-        fit = getCMformula("H" if species == "D" else species)
-    except KeyError as error:
-        raise ElementError(f"element: no X-ray form factor is tabulated for {species}") from error
-    s = q / (4.0 * math.pi)
-    return np.asarray(np.exp(-np.outer(s**2, fit.b)) @ fit.a + fit.c)
+    return [float(constant)] + [0.0] * (TERMS - 1), [0.0] * TERMS

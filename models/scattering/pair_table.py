@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 
@@ -33,7 +34,7 @@ class PairTable:
     species : its distinct ones, sorted.
     step : grid spacing, angstrom; ``reach`` : largest distance held; ``taper`` : where a crystal's taper begins.
     pair : (c, 2) for each channel the two species, as numbers among ``species``.
-    amounts : (c,) or (b, c), ordered pairs of atoms that two cells hold for each channel.
+    amounts : (c,) or (b, c), ordered pairs of atoms that two cells of a crystal hold for each channel.
     displacement : (c,) u_i + u_j of each channel, angstrom^2; ``None`` when it comes with the conditions or
         pair by pair.
     weights : (c, nodes) or (b, c, nodes), ordered pairs of atoms at each node; ``None`` when pairs are kept one
@@ -46,7 +47,7 @@ class PairTable:
     reach: float
     taper: float
     pair: torch.Tensor
-    amounts: torch.Tensor
+    amounts: torch.Tensor | None
     displacement: torch.Tensor | None
     weights: torch.Tensor | None
     pairs: Pairs | None
@@ -63,12 +64,45 @@ class PairTable:
         return self.pairs, self.row
 
 
+@dataclass(frozen=True)
+class _Channels:
+    """Every two kinds of sites a <= b: ``first`` and ``second``, and how often each counts (``orders``), (c,);
+    ``member`` : one site of each kind; ``pair`` : (c, 2), the species of both."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+    orders: torch.Tensor
+    member: torch.Tensor
+    pair: torch.Tensor
+
+
 def species_numbers(structure: Structure) -> tuple[tuple[str, ...], torch.Tensor]:
     """The sorted species, and which of them each site is."""
-    names = tuple(sorted(set(structure.species)))
-    place = {name: k for k, name in enumerate(names)}
-    numbers = torch.tensor([place[s] for s in structure.species])
+    names, numbers = _numbered(structure.species)
     return names, numbers.to(structure.positions.device)
+
+
+@lru_cache(maxsize=64)
+def _numbered(species: tuple[str, ...]) -> tuple[tuple[str, ...], torch.Tensor]:
+    names = tuple(sorted(set(species)))
+    place = {name: k for k, name in enumerate(names)}
+    return names, torch.tensor([place[s] for s in species])
+
+
+@lru_cache(maxsize=64)
+def _channels_of_species(species: tuple[str, ...]) -> _Channels:
+    _, number = _numbered(species)
+    return _channels(number, number)
+
+
+def _channels(kinds: torch.Tensor, number: torch.Tensor) -> _Channels:
+    """Channels of sites with these kinds and species numbers (n,)."""
+    size = int(kinds.max()) + 1
+    first, second = torch.triu_indices(size, size, device=number.device)
+    member = torch.empty(size, dtype=torch.int64, device=number.device)
+    member[kinds] = torch.arange(len(number), device=number.device)
+    orders = torch.where(first == second, 1.0, 2.0).to(torch.float64)
+    return _Channels(first, second, orders, member, number[member[torch.stack([first, second])]].T)
 
 
 def pair_table(
@@ -92,13 +126,8 @@ def pair_table(
     kinds, separate = number, False
     if not one_u:
         kinds, separate = _kinds(structure, number)
-    size = int(kinds.max()) + 1
-    channels = torch.triu_indices(size, size, device=number.device)
-    member = torch.empty(size, dtype=torch.int64, device=number.device)
-    member[kinds] = torch.arange(len(number), device=number.device)
-    occupancy = structure.occupancy
-    amounts = torch.zeros(*occupancy.shape[:-1], size).to(occupancy).index_add(-1, kinds, occupancy)
-    orders = torch.where(channels[0] == channels[1], 1.0, 2.0).to(occupancy)
+    own = kinds is number and number.device.type == "cpu"
+    channels = _channels_of_species(structure.species) if own else _channels(kinds, number)
     crystalline = structure.lattice is not None
     table = PairTable(
         structure=structure,
@@ -106,20 +135,27 @@ def pair_table(
         step=step,
         reach=rmax + extension if crystalline else _diameter(structure),
         taper=rmax if crystalline else math.inf,
-        pair=number[member[channels]].T,
-        amounts=amounts[..., channels[0]] * amounts[..., channels[1]] * orders,
-        displacement=(
-            None if separate or one_u else structure.u[member[channels[0]]] + structure.u[member[channels[1]]]
-        ),
+        pair=channels.pair,
+        amounts=_amounts(structure, kinds, channels) if crystalline else None,
+        displacement=None
+        if separate or one_u
+        else structure.u[channels.member][channels.first] + structure.u[channels.member][channels.second],
         weights=None,
         pairs=None,
     )
     if not (separate or crystalline) and structure.batch is None:
-        weights = cluster_weights(structure.positions, occupancy, kinds, table.nodes, step)
+        weights = cluster_weights(structure.positions, structure.occupancy, kinds, table.nodes, step)
         return replace(table, weights=weights)
+    return _with_pairs(table, kinds, channels, separate)
+
+
+def _with_pairs(table: PairTable, kinds: torch.Tensor, channels: _Channels, separate: bool) -> PairTable:
+    """The table of a crystal or a batch, or of sites that must be kept one by one."""
+    structure = table.structure
     pairs = find_pairs(structure, 0.0, table.reach)
-    channel_of = torch.zeros(size, size, dtype=torch.int64, device=number.device)
-    channel_of[channels[0], channels[1]] = torch.arange(channels.shape[1], device=number.device)
+    size = len(channels.member)
+    channel_of = torch.zeros(size, size, dtype=torch.int64, device=kinds.device)
+    channel_of[channels.first, channels.second] = torch.arange(len(channels.first), device=kinds.device)
     channel_of = torch.maximum(channel_of, channel_of.T)
     row = channel_of[kinds[pairs.first], kinds[pairs.second]]
     if separate:
@@ -131,6 +167,14 @@ def pair_table(
     if d is None or moving:
         d = vectors_of(structure, pairs).norm(dim=-1)
     return replace(table, weights=spread_rows(table, d, weights_of(structure, pairs), row))
+
+
+def _amounts(structure: Structure, kinds: torch.Tensor, channels: _Channels) -> torch.Tensor:
+    """Ordered pairs of atoms that two cells hold for each channel: (c,) or (b, c)."""
+    occupancy = structure.occupancy
+    empty = torch.zeros(*occupancy.shape[:-1], len(channels.member)).to(occupancy)
+    amounts = empty.index_add(-1, kinds, occupancy)
+    return amounts[..., channels.first] * amounts[..., channels.second] * channels.orders.to(occupancy)
 
 
 def spread_rows(table: PairTable, d: torch.Tensor, weight: torch.Tensor, row: torch.Tensor) -> torch.Tensor:

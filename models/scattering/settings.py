@@ -28,7 +28,8 @@ class SettingsError(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """One calculation. ``qmin``, ``qmax``, ``qdamp``, ``qbroad``, ``delta1``, ``delta2``, ``scale``,
-    ``diameter`` and ``u_iso`` may be (b,) tensors in the `exact` convention: one value for each of b curves.
+    ``diameter``, ``u_iso`` and ``expansion`` may be (b,) tensors in the `exact` convention: one value for each of
+    b curves.
 
     Attributes
     ----------
@@ -47,6 +48,7 @@ class Settings:
         nearer to Qmax than about pi / extension count in part: undamped, 12 gives a curve within 2e-4 to 1e-2 of
         max |G| of that of an endless crystal; the cost grows with the cube of rmax + extension.
     u_iso : takes the place of the structure's displacements, angstrom^2.
+    expansion : factor on all lengths of the structure, as heat or alloying give it; a shape keeps its diameter.
     radiation : ``"xray"``, ``"neutron"`` or ``"electrons"`` (their number).
     lengths : neutron lengths (fm) that take the place of tabulated ones.
     """
@@ -67,6 +69,7 @@ class Settings:
     qstep: float | None = None
     extension: float = 12.0
     u_iso: Number | None = None
+    expansion: Number = 1.0
     radiation: Radiation = "xray"
     lengths: Mapping[str, float] | None = None
 
@@ -79,6 +82,8 @@ class Settings:
             finite = bool(torch.isfinite(torch.as_tensor(value).detach()).all())
             if not finite or float(low) < 0.0:
                 raise SettingsError(f"{field.name}: must be a number that is not negative, not {value}")
+        if float(torch.as_tensor(self.expansion).detach().amin()) <= 0:
+            raise SettingsError(f"expansion: must be positive, not {self.expansion}")
         if self.extension <= 0:
             raise SettingsError(f"extension: must be positive, not {self.extension}")
         if self.rstep <= 0 or self.rmax <= self.rmin:

@@ -44,7 +44,8 @@ def _taylor(pieces: int) -> tuple[Floats, Floats, Floats]:
     )
 
 
-TAYLOR = _taylor(FINE)
+STENCILS = tuple(order @ COEFFICIENTS for order in _taylor(FINE))
+"""What the sums of w, w t and w t^2 in each piece of an interval give to the nodes around: (FINE, POINTS) each."""
 
 
 def spread(
@@ -90,22 +91,43 @@ def add_pairs(sums: Floats, place: Floats, weight: Floats | None) -> None:
     sums[2] += np.bincount(index, weights=weight, minlength=size)
 
 
-def moments(sums: Floats | tuple[Floats, Floats, Floats], *, packed: bool) -> Floats:
-    """sum of w t^m over the pairs of each interval: (POINTS, intervals); ``packed`` when weights were ones."""
+def fine_to_nodes(sums: Floats, *, packed: bool) -> Floats:
+    """Node weights from the sums of small pieces, (3, nodes * FINE) to (nodes,); ``packed`` when weights were ones."""
     if packed:
-        counts = np.rint(sums[1] / SHIFT)
-        sums = (counts, sums[1] - SHIFT * counts, sums[2])
-    total = sum(s.reshape(-1, FINE) @ matrix for s, matrix in zip(sums, TAYLOR, strict=True))
-    return np.ascontiguousarray(np.asarray(total).T)
+        np.rint(sums[1] / SHIFT, out=sums[0])
+        sums[1] -= SHIFT * sums[0]
+    shares = sum(s.reshape(-1, FINE) @ stencil for s, stencil in zip(sums, STENCILS, strict=True))
+    nodes: Floats = _overlapped(np.asarray(shares).T[:, None])[0]
+    return nodes
 
 
 def to_nodes(moment: Floats, rows: int, nodes: int) -> Floats:
     """Node weights from the moments of the intervals: (rows, nodes)."""
-    shares = (COEFFICIENTS.T @ moment).reshape(POINTS, rows, nodes)
+    return _overlapped((COEFFICIENTS.T @ moment).reshape(POINTS, rows, nodes))
+
+
+def _overlapped(shares: Floats) -> Floats:
+    """Sum over what each interval gives to the nodes around it: (POINTS, rows, intervals) to (rows, nodes)."""
+    _, rows, nodes = shares.shape
     result = np.zeros((rows, nodes + POINTS))
     for share, offset in zip(shares, OFFSETS + BEFORE, strict=True):
         result[:, offset : offset + nodes] += share
     return result[:, BEFORE : BEFORE + nodes]
+
+
+def interpolated(values: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    """Samples (..., nodes) read at places (..., k) in steps, by the same eight points; odd about the first node.
+
+    Parameters
+    ----------
+    place : at least 0, and at least POINTS below the last node.
+    """
+    base = place.detach().floor()
+    powers = (place - base)[..., None] ** torch.arange(POINTS, device=place.device)
+    shares = powers @ torch.from_numpy(COEFFICIENTS).to(place)
+    index = base.long()[..., None] + torch.from_numpy(OFFSETS).to(place.device)
+    seen = torch.gather(values, -1, index.abs().flatten(-2)).reshape(index.shape)
+    return (torch.where(index < 0, -seen, seen) * shares).sum(dim=-1)
 
 
 class _Spread(torch.autograd.Function):

@@ -29,7 +29,6 @@ from solvus.models.scattering.pairs import (
 )
 from solvus.models.scattering.settings import Settings, SettingsError
 from solvus.models.scattering.structure import Structure
-from solvus.models.scattering.window import sine_sum
 
 RIPPLES = 6
 """Termination ripples by which the window reaches beyond the asked range."""
@@ -179,4 +178,5 @@ def _mask(structure: Structure, pair: tuple[str, str]) -> torch.Tensor:
 def _sine_series(values: torch.Tensor, first: int, n: int) -> torch.Tensor:
     """sum_j v_j sin(pi j k / n) for k = 0 .. n - 1; the values start at j = ``first``."""
     padded = torch.nn.functional.pad(values, (first, 2 * n - first - len(values)))
-    return sine_sum(padded, n)
+    spectrum: torch.Tensor = torch.fft.rfft(padded).imag[..., :n]
+    return -spectrum

@@ -9,6 +9,7 @@ Every tensor may have one leading dimension b, which makes the structure a batch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -211,14 +212,18 @@ def _check(structure: Structure) -> None:
     places, n = structure.positions, len(structure.species)
     if n == 0 or places.shape[-2:] != (n, 3):
         raise StructureError(f"positions: need ({n}, 3) with n >= 1, not {tuple(places.shape)}")
-    finite = torch.isfinite(places.detach()).all(dim=-1).reshape(-1, n).all(dim=0)
+    finite = torch.isfinite(places.detach())
     if not bool(finite.all()):
-        raise StructureError(f"positions: atom {int(torch.argmin(finite.int()))} is not finite")
-    occupancy, u = structure.occupancy.detach(), structure.u.detach()
-    if not bool(((occupancy >= 0) & (occupancy <= 1 + 1e-6)).all()) or not bool((occupancy > 0).any()):
+        sites = finite.all(dim=-1).reshape(-1, n).all(dim=0)
+        raise StructureError(f"positions: atom {int(torch.argmin(sites.int()))} is not finite")
+    least, most = (float(v) for v in torch.aminmax(structure.occupancy.detach()))
+    if least < 0.0 or not 0.0 < most <= 1.0 + 1e-6:
         raise StructureError("occupancy: must lie in 0 to 1, and some site must be filled")
-    diagonal = u.diagonal(dim1=-2, dim2=-1) if structure.anisotropic else u
-    if not bool((torch.isfinite(diagonal) & (diagonal >= 0)).all()):
+    u = structure.u.detach()
+    least, most = (
+        float(v) for v in torch.aminmax(u.diagonal(dim1=-2, dim2=-1) if structure.anisotropic else u)
+    )
+    if not 0.0 <= least <= most < math.inf:
         raise StructureError("u_iso: mean-square displacements must be numbers that are not negative")
     if structure.lattice is not None:
         lattice = structure.lattice.detach()
@@ -227,5 +232,5 @@ def _check(structure: Structure) -> None:
         flat = torch.linalg.det(lattice).abs() < 1e-3 * lattice.norm(dim=-1).prod(dim=-1)
         if bool(flat.any()):
             raise StructureError("lattice: the cell has no volume; check lengths and angles")
-        if bool((diagonal.amin() if diagonal.ndim else diagonal) <= 0):
+        if least <= 0.0:
             raise StructureError("u_iso: must be positive in a crystal, whose peaks have no width otherwise")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation
 
-from solvus.models.scattering.calculate import calculate
+from solvus.models.scattering.calculate import calculate, radial_distribution
 from solvus.models.scattering.exact import curves_of, table_for
 from solvus.models.scattering.form_factors import ElementError, form_factors
 from solvus.models.scattering.settings import Settings, SettingsError
@@ -54,6 +54,16 @@ def monoclinic() -> Structure:
         u_iso=[0.004, 0.006, 0.009, 0.010, 0.012],
         occupancy=[1.0, 0.9, 1.0, 0.8, 1.0],
     )
+
+
+def monoclinic_of_few_kinds() -> Structure:
+    one = monoclinic()
+    return replace(one, u=torch.full((len(one.species),), 0.006, dtype=torch.float64))
+
+
+def particle() -> Structure:
+    places = Icosahedron("Au", 3).positions  # type: ignore[no-untyped-call]
+    return cluster(["Au"] * 40 + ["Pt"] * 15, places, u_iso=0.006)
 
 
 def deviation(one: torch.Tensor, other: torch.Tensor) -> float:
@@ -194,6 +204,32 @@ def test_batches_equal_single_calls() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "one", [ceria(), monoclinic_of_few_kinds(), particle()], ids=["CeO2", "delta2", "cluster"]
+)
+def test_many_expansions_are_those_of_scaled_structures(one: Structure) -> None:
+    """One by one the structure is scaled; together F is taken at Q e and G read at r / e. The crystals' fade-out
+    differs between the two, so their extension is long."""
+    wide = replace(SHORT, rmax=12.0, delta2=1.5, diameter=11.0, extension=120.0)
+    factors, finite = [0.97, 1.0, 1.04], one.lattice is None
+    together = calculate(one, replace(wide, expansion=torch.tensor(factors, dtype=torch.float64)))
+    for factor, g in zip(factors, together.g, strict=True):
+        assert deviation(g, calculate(one, replace(wide, expansion=factor)).g) < (1e-6 if finite else 5e-4)
+
+
+def test_an_expansion_moves_the_first_peak_of_nickel() -> None:
+    nickel = crystal(["Ni"] * 4, FCC, [3.52, 3.52, 3.52, 90, 90, 90])
+    one = calculate(nickel, Settings(rmax=3.0, rmin=2.0, qmax=30.0, expansion=1.02))
+    assert float(one.r[one.g.argmax()]) == pytest.approx(1.02 * 3.52 / math.sqrt(2), abs=0.01)
+
+
+def test_radial_distribution_counts_neighbours() -> None:
+    nickel = crystal(["Ni"] * 4, FCC, [3.52, 3.52, 3.52, 90, 90, 90])
+    curves = radial_distribution(nickel, Settings(rmax=3.0))
+    assert curves.rdf is not None
+    assert float(curves.rdf.sum() * 0.01) == pytest.approx(12.0, rel=1e-3)
+
+
 def test_a_batch_of_structures_equals_single_ones() -> None:
     rng = np.random.default_rng(3)
     places = torch.from_numpy(Icosahedron("Au", 2).positions + rng.normal(0, 0.1, (3, 13, 3)))
@@ -263,11 +299,17 @@ def test_gradients_of_conditions() -> None:
     """The path that bulk simulation takes: one table, and gradients to its conditions."""
     table = table_for(cluster(["Au"] * 13, Icosahedron("Au", 2).positions), Settings(**TINY, u_iso=0.005))
 
-    def g(u: Any, qb: Any, qmin: Any, qmax: Any) -> Any:
-        chosen = Settings(**{**TINY, "qmin": qmin, "qmax": qmax}, u_iso=u, qbroad=qb)
+    def g(u: Any, qb: Any, qmin: Any, qmax: Any, e: Any) -> Any:
+        chosen = Settings(**{**TINY, "qmin": qmin, "qmax": qmax}, u_iso=u, qbroad=qb, expansion=e)
         return curves_of(table, chosen).g
 
-    pair = [_tensor(0.004, 0.006), _tensor(0.01, 0.03), _tensor(0.5, 0.8), _tensor(8.6, 8.9)]
+    pair = [
+        _tensor(0.004, 0.006),
+        _tensor(0.01, 0.03),
+        _tensor(0.5, 0.8),
+        _tensor(8.6, 8.9),
+        _tensor(1.02, 0.99),
+    ]
     assert torch.autograd.gradcheck(g, pair, eps=1e-6, atol=1e-4, rtol=1e-3)
 
 
