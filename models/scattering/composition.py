@@ -5,8 +5,8 @@ Per atom, with c_a the share of species a among the atoms and f_a(Q) its amplitu
     <f> = sum_a c_a f_a,    <f^2> = sum_a c_a f_a^2,    C = sum_a c_a C_a    (what is scattered without interference).
 
 X-rays: C_a = Z - f_a^2 / Z, Compton scattering of Z electrons that share the form factor f_a equally (the rule
-Z - sum_n f_n^2 over electrons n, with f_n = f_a / Z), without the recoil factor. Neutrons: C_a = sigma_i / 4 pi, incoherent
-scattering. Intensities in electrons^2 or fm^2 per atom, Q in 1/angstrom.
+Z - sum_n f_n^2 over electrons n, with f_n = f_a / Z), without the recoil factor. Neutrons: C_a = sigma_i / 4 pi,
+incoherent scattering. Intensities in electrons^2 or fm^2 per atom, Q in 1/angstrom.
 """
 
 from __future__ import annotations

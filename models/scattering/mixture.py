@@ -31,6 +31,10 @@ By = Literal["atoms", "mass"]
 SAMPLE = ("rmin", "rmax", "rstep", "radiation", "lengths")
 INSTRUMENT = ("qmin", "qmax")
 """What phases measured together share."""
+BEYOND = 7
+"""Samples of F beyond Qmax, which the end of its transform is interpolated from."""
+SAME = 1e-6
+"""Rounding error of a number of steps."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +112,12 @@ def _require_same(one: Settings, other: Settings) -> None:
 
 
 def _beyond(structure: Structure, settings: Settings) -> Curves:
-    """Curves with F known to ``HALF`` samples and more beyond Qmax."""
+    """Curves with F known far enough beyond Qmax."""
     if settings.qmax is None:
         raise SettingsError("qmax: a mixture needs one")
     highest = float(torch.as_tensor(settings.qmax).detach().max())
     # The transform's steps are pi / (ROOM (rmax + reach)) at most.
-    wide = replace(settings, qmax=highest + (HALF + 2) * math.pi / (ROOM * settings.rmax))
+    wide = replace(settings, qmax=highest + (BEYOND + HALF + 1) * math.pi / (ROOM * settings.rmax))
     return curves_of(table_for(structure, wide), wide)
 
 
@@ -147,34 +151,29 @@ def fractions_of_atoms(
 
 
 def mixed(phases: Phases, shares: torch.Tensor) -> Curves:
-    """Curves of a mixture of prepared phases, with F on the finest of their grids.
+    """Curves of a mixture of prepared phases, with F on a grid as fine as the finest of theirs.
 
     Parameters
     ----------
     shares : (p,) or (b, p), of atoms, summing to one.
     """
     settings = phases.settings[0]
-    finest = min(phases.curves, key=lambda c: float(c.q[1] - c.q[0])).q
     highest = float(torch.as_tensor(settings.qmax).detach().max())
-    q = finest[finest <= highest]
-    total_f: torch.Tensor | float = 0.0
-    total_g: torch.Tensor | float = 0.0
+    # Half steps that share their transform with the grid of G, as fine as the finest of the phases'.
+    least = min(float((c.q[..., 1] - c.q[..., 0]).min()) for c in phases.curves)
+    dq = math.pi / (math.ceil(math.pi / (least * settings.rstep) - SAME) * settings.rstep)
+    q = (torch.arange(math.ceil(highest / dq) + BEYOND).to(phases.curves[0].q) + 0.5) * dq
+    f, g = [], []
     for number, curves in enumerate(phases.curves):
-        dq = float(curves.q[1] - curves.q[0])
-        part = weight_of(phases, shares, number, curves.q) * curves.f
-        g = transform(
-            part,
-            dq,
-            _limit(settings.qmin, part),
-            _limit(settings.qmax, part),
-            rstep=settings.rstep,
-            first=settings.first,
-            last=settings.last,
-        )
-        total_g = total_g + g * phases.shapes[number]
-        same = len(curves.q) >= len(q) and torch.equal(curves.q[: len(q)], q)
-        total_f = total_f + (part[..., : len(q)] if same else resampled(replace(curves, f=part), q))
-    return Curves(phases.curves[0].r, torch.as_tensor(total_g), q, torch.as_tensor(total_f))
+        aligned = curves.q.ndim == 1 and len(curves.q) >= len(q) and torch.allclose(curves.q[: len(q)], q)
+        alone = curves.f[..., : len(q)] if aligned else resampled(curves, q)
+        part = weight_of(phases, shares, number, q) * alone
+        limits = (_limit(settings.qmin, part), _limit(settings.qmax, part))
+        curve = transform(part, dq, *limits, rstep=settings.rstep, first=settings.first, last=settings.last)
+        g.append(curve * phases.shapes[number])
+        f.append(part)
+    kept = math.floor(highest / dq + 0.5)
+    return Curves(phases.curves[0].r, sum(g[1:], start=g[0]), q[:kept], sum(f[1:], start=f[0])[..., :kept])
 
 
 def weight_of(phases: Phases, shares: torch.Tensor, number: int, q: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from solvus.models.scattering.composition import Composition, Power, scattering_power
 from solvus.models.scattering.curves import Curves
 from solvus.models.scattering.error_propagation import Errors, correction_basis, slow_modes
-from solvus.models.scattering.resampling import bin_means
+from solvus.models.scattering.resampling import bin_means, roughly
 from solvus.models.scattering.settings import Settings, SettingsError
 
 
@@ -156,7 +156,7 @@ def errors_of(
         power = scattering_power(composition, q, settings.radiation, lengths=lengths)
         there = torch.tensor([model.reference], dtype=torch.float64)
         smooth = scattering_power(composition, there, settings.radiation, lengths=lengths).smooth().to(q)
-        structure = bin_means(_padded(curves), q, model.step) / q
+        structure = roughly(curves, q) / q
         return _errors(q, window, power, smooth, structure, model, counts)
 
 
@@ -213,11 +213,12 @@ def _bins(settings: Settings, step: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _padded(curves: Curves) -> Curves:
     """With F held at its last value beyond the range: the last bin reaches half a step over Qmax."""
-    dq = curves.q[1] - curves.q[0]
-    count = math.ceil(0.5 / float(dq)) + 8
-    more = curves.q[-1] + dq * torch.arange(1, count + 1, device=curves.q.device)
+    dq = curves.q[..., 1:2] - curves.q[..., :1]
+    count = math.ceil(0.5 / float(dq.min())) + 8
+    steps = torch.arange(1, count + 1, device=curves.q.device)
+    q = torch.cat([curves.q, curves.q[..., -1:] + dq * steps], dim=-1)
     tail = curves.f[..., -1:].expand(*curves.f.shape[:-1], count)
-    return Curves(curves.r, curves.g, torch.cat([curves.q, more]), torch.cat([curves.f, tail], dim=-1))
+    return Curves(curves.r, curves.g, q, torch.cat([curves.f, tail], dim=-1))
 
 
 def bin_envelope(r: torch.Tensor, step: float) -> torch.Tensor:

@@ -26,7 +26,7 @@ def resampled(curves: Curves, q: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    curves : with F at uniform steps from 0 or from half a step on.
+    curves : with F at uniform steps from 0 or from half a step on; each of a batch may have its own.
     q : (p,) 1/angstrom, up to five samples below the last one of ``curves``; F(-Q) = -F(Q).
 
     Raises
@@ -34,19 +34,38 @@ def resampled(curves: Curves, q: torch.Tensor) -> torch.Tensor:
     SettingsError
         When q lies beyond the samples.
     """
-    first, dq = float(curves.q[0]), float(curves.q[1] - curves.q[0])
-    position = ((q.detach() - first) / dq).to(torch.float64)
+    grid = curves.q.detach().to(torch.float64)
+    first, dq = grid[..., :1], grid[..., 1:2] - grid[..., :1]
+    position = (q.detach() - first) / dq
     base = position.floor().long()
-    if len(base) and int(base.max()) + HALF >= curves.f.shape[-1]:
-        raise SettingsError(f"qmax: F is known to {float(curves.q[-1 - HALF]):.4g} 1/angstrom only")
-    powers = (position - base)[:, None] ** torch.arange(2 * HALF, device=position.device)
-    weights = (powers @ torch.from_numpy(LAGRANGE).to(powers)).to(curves.f)
-    samples = base[:, None] + torch.from_numpy(OFFSETS).to(base.device)
-    mirrored = samples < 0
-    weights = torch.where(mirrored, -weights, weights)
-    samples = torch.where(mirrored, -samples - round(2.0 * first / dq), samples)
-    parts = [curves.f[..., samples[:, k]] * weights[:, k] for k in range(2 * HALF)]
-    return sum(parts[1:], start=parts[0])
+    if base.numel() and int(base.max()) + HALF >= curves.f.shape[-1]:
+        raise SettingsError(f"qmax: F is known to {float(grid[..., -1 - HALF].min()):.4g} 1/angstrom only")
+    t = (position - base).to(curves.f)
+    # Samples below the first are mirrored: it is its own image at 0, and a neighbour's at half a step.
+    own = int(torch.round(2.0 * first / dq).max())
+    total = torch.zeros(1).to(curves.f)
+    for column, offset in enumerate(OFFSETS.tolist()):
+        sample, weight = base + offset, torch.zeros_like(t)
+        for coefficient in reversed(LAGRANGE[:, column].tolist()):
+            weight = weight * t + coefficient
+        weight = torch.where(sample < 0, -weight, weight)
+        total = total + _taken(curves.f, torch.where(sample < 0, -sample - own, sample)) * weight
+    return total
+
+
+def roughly(curves: Curves, q: torch.Tensor) -> torch.Tensor:
+    """F at ``q`` by straight lines, for what needs no more: how many counts a bin holds."""
+    first, dq = curves.q[..., :1], curves.q[..., 1:2] - curves.q[..., :1]
+    position = ((q - first) / dq).clamp(min=0.0, max=curves.f.shape[-1] - 1.001)
+    base = position.floor().long()
+    return torch.lerp(_taken(curves.f, base), _taken(curves.f, base + 1), (position - base).to(curves.f))
+
+
+def _taken(f: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+    """f at the same samples in every row, or at those of each row."""
+    if sample.ndim == 1:
+        return f[..., sample]
+    return f.expand(len(sample), -1).gather(1, sample)
 
 
 def bin_means(curves: Curves, q: torch.Tensor, step: float) -> torch.Tensor:

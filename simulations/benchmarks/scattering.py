@@ -26,6 +26,7 @@ from solvus.models.scattering.calculate import calculate
 from solvus.models.scattering.exact import curves_of, table_for
 from solvus.models.scattering.settings import Settings
 from solvus.models.scattering.structure import Structure, cluster, crystal
+from solvus.simulations.benchmarks.bulk import bench_bulk
 
 U_ISO = 0.0076
 """angstrom^2; DebyeCalculator's default B = 0.6 angstrom^2."""
@@ -61,6 +62,9 @@ def bench(repeats: int = 7) -> Iterator[Row]:
     yield from _against_real_space("pdffit2", "diffpy.pdffit2", _pdffit2, repeats)
     yield from _against_real_space("srreal", "diffpy.srreal", _srreal, repeats)
     yield from _alone(repeats)
+    for made in bench_bulk():
+        note = f"{made.rate:.0f} patterns per second; {made.note}"
+        yield Row(f"{made.name} of {made.patterns}", "none", made.seconds, None, None, None, note)
 
 
 def _compare(
@@ -271,7 +275,9 @@ def cost_figure(rows: Sequence[Row], file: Path) -> None:
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    alone = [(int(r.name[2:].split()[0]), r.ours_s) for r in rows if r.peer == "none"]
+    alone = [
+        (int(r.name[2:].split()[0]), r.ours_s) for r in rows if r.peer == "none" and r.name.startswith("Au")
+    ]
     peer = [
         (int(r.name[2:].split()[0]), r.peer_s)
         for r in rows
