@@ -78,7 +78,7 @@ def radial_distribution(structure: Structure, settings: Settings | None = None) 
 def _expanded(structure: Structure, settings: Settings) -> tuple[Structure, Settings]:
     """One expansion is a larger structure; several are left to the settings."""
     factor = settings.expansion
-    if isinstance(factor, torch.Tensor) and factor.ndim:
+    if factor.ndim > 0 if isinstance(factor, torch.Tensor) else factor == 1.0:
         return structure, settings
     if structure.lattice is None:
         structure = replace(structure, positions=structure.positions * factor)

@@ -7,6 +7,7 @@ no more memory than 1,000. The gradient makes each block again.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -29,7 +30,7 @@ from solvus.models.scattering.structure import StructureError
 
 ROWS = 48
 """Rows of a block of the distance matrix: small, because half of the square on its diagonal is thrown away."""
-SMALL = 200
+SMALL = 330
 """Atoms of one kind up to which the whole matrix is quicker than its blocks."""
 BUFFER = 30_000
 """Distances put on the grid at once: a few arrays of this length stay in the cache of the processor."""
@@ -45,6 +46,8 @@ def cluster_weights(
     positions : (n, 3) angstrom; occupancy : (n,); both may have gradients.
     kinds : (n,) int64 from 0 on; channels run (0, 0), (0, 1), ..., (1, 1), ...
     """
+    if not (positions.requires_grad or occupancy.requires_grad):
+        return torch.from_numpy(_table(_Sorted.of(positions, occupancy, kinds), nodes, step)).to(positions)
     result: torch.Tensor = _Cluster.apply(positions, occupancy, kinds, nodes, step)  # type: ignore[no-untyped-call]
     return result
 
@@ -90,8 +93,8 @@ def _flushed(
         np.sqrt(block, out=block)
         pairs = None if filled is None else np.multiply.outer(filled[rows], filled[columns])
         if same:
-            upper = np.tri(len(block), k=-1, dtype=bool).T
-            block, pairs = block[upper], None if pairs is None else pairs[upper]
+            upper = _upper(len(block))
+            block, pairs = block.ravel()[upper], None if pairs is None else pairs.ravel()[upper]
         distances.append(block.ravel())
         held += block.size
         if pairs is not None:
@@ -100,7 +103,7 @@ def _flushed(
         yield current, np.concatenate(distances), np.concatenate(weights) if weights else None
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _upper(n: int) -> NDArray[np.int64]:
     """Where the pairs i < j stand in a flat (n, n) matrix."""
     return np.flatnonzero(np.tri(n, k=-1, dtype=bool).T)
@@ -117,6 +120,37 @@ def _squared(factors: tuple[Floats, Floats], rows: slice, columns: slice) -> Flo
     return np.maximum(squared, 0.0, out=squared)
 
 
+@dataclass(frozen=True)
+class _Sorted:
+    """Atoms by kind: their order, places about the centre (angstrom), occupancies and kinds."""
+
+    order: NDArray[np.int64]
+    places: Floats
+    filled: Floats
+    kinds: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, positions: torch.Tensor, occupancy: torch.Tensor, kinds: torch.Tensor) -> _Sorted:
+        numbers = kinds.cpu().numpy()
+        order = np.argsort(numbers, kind="stable")
+        places = positions.detach().cpu().numpy().astype(np.float64)[order]
+        filled = occupancy.detach().cpu().numpy().astype(np.float64)[order]
+        return cls(order, places - places.mean(axis=0), filled, numbers[order])
+
+
+def _table(atoms: _Sorted, nodes: int, step: float) -> Floats:
+    plain = bool((atoms.filled == 1.0).all())
+    channels = (int(atoms.kinds[-1]) + 1) * (int(atoms.kinds[-1]) + 2) // 2
+    sums = np.zeros((channels, 3, nodes * FINE))
+    for channel, t, weight in _flushed(atoms.places / step, None if plain else atoms.filled, atoms.kinds):
+        if len(t) and t.min() < BEFORE + 1:
+            t, weight = _apart(t, weight, step)
+        add_pairs(sums[channel], t, weight)
+    result = np.stack([fine_to_nodes(s, packed=plain) for s in sums])
+    result *= 2.0  # both orders of each pair
+    return result
+
+
 class _Cluster(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -127,22 +161,10 @@ class _Cluster(torch.autograd.Function):
         nodes: int,
         step: float,
     ) -> torch.Tensor:
-        order = np.argsort(kinds.cpu().numpy(), kind="stable")
-        places = positions.detach().cpu().numpy().astype(np.float64)[order]
-        places = places - places.mean(axis=0)
-        filled = occupancy.detach().cpu().numpy().astype(np.float64)[order]
-        sorted_kinds = kinds.cpu().numpy()[order]
-        plain = bool((filled == 1.0).all())
-        channels = (int(sorted_kinds[-1]) + 1) * (int(sorted_kinds[-1]) + 2) // 2
-        sums = np.zeros((channels, 3, nodes * FINE))
-        for channel, t, weight in _flushed(places / step, None if plain else filled, sorted_kinds):
-            if len(t) and t.min() < BEFORE + 1:
-                t, weight = _apart(t, weight, step)
-            add_pairs(sums[channel], t, weight)
+        atoms = _Sorted.of(positions, occupancy, kinds)
+        result = _table(atoms, nodes, step)
         ctx.save_for_backward(positions, occupancy)
-        ctx.layout = (order, places, filled, sorted_kinds, nodes, step)
-        result = np.stack([fine_to_nodes(s, packed=plain) for s in sums])
-        result *= 2.0  # both orders of each pair
+        ctx.layout = (atoms.order, atoms.places, atoms.filled, atoms.kinds, nodes, step)
         return torch.from_numpy(result).to(positions)
 
     @staticmethod

@@ -137,14 +137,14 @@ def _pass(table: PairTable, settings: Settings, limits: _Limits) -> Curves:
     n = round(next_fast_len(math.ceil(length / coarse), real=True) * coarse / table.step)
     dq = math.pi / (n * table.step)
     count = min(n, math.ceil(limits.q_before / dq) + HALF + 1)
-    q = (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * dq
+    q = _q_grid(count, dq).to(like)
     r = settings.r().to(like)
-    qmin, qmax = _setting(settings.qmin, like, 0), _setting(_number(settings.qmax), like, 0)
+    qmin, qmax = settings.qmin, _number(settings.qmax)
     if isinstance(settings.expansion, float) and settings.expansion == 1.0:
         f = reduced_structure_function(table, settings, q, n)
         g = transform(f, dq, qmin, qmax, rstep=settings.rstep, first=settings.first, last=settings.last)
         kept = math.floor(limits.q / dq + 0.5)
-        return Curves(r, g * settings.envelope(r), q[:kept], f[..., :kept])
+        return Curves(r, g * settings.envelope(r), q[:kept].clone(), f[..., :kept])
     e = _setting(settings.expansion, like, 0)
     f = reduced_structure_function(table, settings, q, n, e)
     last = math.ceil(limits.r_before / table.step) + READ
@@ -152,6 +152,11 @@ def _pass(table: PairTable, settings: Settings, limits: _Limits) -> Curves:
     g = interpolated(before, r / (e[..., None] * table.step)) / e[..., None]
     kept = math.floor(limits.q_before / dq + 0.5)
     return Curves(r, g * settings.envelope(r), (q / e[..., None])[..., :kept], f[..., :kept])
+
+
+@lru_cache(maxsize=64)
+def _q_grid(count: int, dq: float) -> torch.Tensor:
+    return (torch.arange(count, dtype=torch.float64) + 0.5) * dq
 
 
 def _number(value: Number | None) -> Number:
@@ -188,7 +193,7 @@ def reduced_structure_function(
 
 def _spectrum(values: torch.Tensor, n: int, count: int) -> torch.Tensor:
     """sum_k v_k sin(Q d_k) at the first ``count`` Q."""
-    return to_half_steps(values, n)[..., :count]
+    return to_half_steps(values, n, count)
 
 
 def _by_channels(
@@ -250,18 +255,19 @@ def _by_pairs(
 
 def _nodes(table: PairTable) -> tuple[torch.Tensor, torch.Tensor]:
     """Distances d of the nodes, and the taper there over d: (nodes,) each."""
-    d, scale = _grid(table.nodes, table.step, table.taper, table.reach)
+    taper = (table.taper, table.reach) if math.isfinite(table.taper) else None
+    d, scale = _grid(table.nodes, table.step, taper)
     like = table.structure.positions
     return d.to(like), scale.to(like)
 
 
 @lru_cache(maxsize=64)
-def _grid(nodes: int, step: float, taper: float, reach: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """1 / d up to the taper's beginning, then falling to 0 at the reach without a corner; 1 at d = 0."""
+def _grid(nodes: int, step: float, taper: tuple[float, float] | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """d, and 1 / d up to the taper's beginning, then falling to 0 at its end without a corner; 1 at d = 0."""
     d = torch.arange(nodes, dtype=torch.float64) * step
     scale = 1.0 / torch.where(d > 0, d, 1.0)
-    if math.isfinite(taper):
-        x = ((d - taper) / (reach - taper)).clamp(0.0, 1.0)
+    if taper is not None:
+        x = ((d - taper[0]) / (taper[1] - taper[0])).clamp(0.0, 1.0)
         scale = scale * torch.cos(0.5 * math.pi * x) ** 2
     return d, scale
 

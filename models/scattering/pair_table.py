@@ -13,9 +13,11 @@ import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import numpy as np
 import torch
 
 from solvus.models.scattering.cluster_table import cluster_weights
+from solvus.models.scattering.crystal_table import crystal_weights
 from solvus.models.scattering.pairs import Pairs, find_pairs, vectors_of, weights_of
 from solvus.models.scattering.spreading import BEFORE, POINTS, spread
 from solvus.models.scattering.structure import Structure, StructureError
@@ -67,12 +69,14 @@ class PairTable:
 @dataclass(frozen=True)
 class _Channels:
     """Every two kinds of sites a <= b: ``first`` and ``second``, and how often each counts (``orders``), (c,);
-    ``member`` : one site of each kind; ``pair`` : (c, 2), the species of both."""
+    ``member`` : one site of each kind; ``sites`` : (2, c), a site of each of the two; ``pair`` : (c, 2), their
+    species."""
 
     first: torch.Tensor
     second: torch.Tensor
     orders: torch.Tensor
     member: torch.Tensor
+    sites: torch.Tensor
     pair: torch.Tensor
 
 
@@ -102,7 +106,8 @@ def _channels(kinds: torch.Tensor, number: torch.Tensor) -> _Channels:
     member = torch.empty(size, dtype=torch.int64, device=number.device)
     member[kinds] = torch.arange(len(number), device=number.device)
     orders = torch.where(first == second, 1.0, 2.0).to(torch.float64)
-    return _Channels(first, second, orders, member, number[member[torch.stack([first, second])]].T)
+    sites = member[torch.stack([first, second])]
+    return _Channels(first, second, orders, member, sites, number[sites].T)
 
 
 def pair_table(
@@ -137,9 +142,7 @@ def pair_table(
         taper=rmax if crystalline else math.inf,
         pair=channels.pair,
         amounts=_amounts(structure, kinds, channels) if crystalline else None,
-        displacement=None
-        if separate or one_u
-        else structure.u[channels.member][channels.first] + structure.u[channels.member][channels.second],
+        displacement=None if separate or one_u else structure.u[channels.sites].sum(dim=0),
         weights=None,
         pairs=None,
     )
@@ -152,11 +155,22 @@ def pair_table(
 def _with_pairs(table: PairTable, kinds: torch.Tensor, channels: _Channels, separate: bool) -> PairTable:
     """The table of a crystal or a batch, or of sites that must be kept one by one."""
     structure = table.structure
-    pairs = find_pairs(structure, 0.0, table.reach)
     size = len(channels.member)
     channel_of = torch.zeros(size, size, dtype=torch.int64, device=kinds.device)
     channel_of[channels.first, channels.second] = torch.arange(len(channels.first), device=kinds.device)
     channel_of = torch.maximum(channel_of, channel_of.T)
+    if not separate and structure.lattice is not None and _plain(structure):
+        weights = crystal_weights(
+            structure.positions.numpy().astype(np.float64),
+            structure.occupancy.numpy().astype(np.float64),
+            structure.lattice.numpy().astype(np.float64),
+            channel_of[kinds[:, None], kinds].numpy(),
+            reach=table.reach,
+            nodes=table.nodes,
+            step=table.step,
+        )
+        return replace(table, weights=torch.from_numpy(weights).to(structure.positions))
+    pairs = find_pairs(structure, 0.0, table.reach)
     row = channel_of[kinds[pairs.first], kinds[pairs.second]]
     if separate:
         return replace(table, pairs=pairs, row=row)
@@ -167,6 +181,14 @@ def _with_pairs(table: PairTable, kinds: torch.Tensor, channels: _Channels, sepa
     if d is None or moving:
         d = vectors_of(structure, pairs).norm(dim=-1)
     return replace(table, weights=spread_rows(table, d, weights_of(structure, pairs), row))
+
+
+def _plain(structure: Structure) -> bool:
+    """One structure in the processor's memory, without gradients."""
+    tensors = [structure.positions, structure.occupancy, structure.lattice]
+    return structure.batch is None and not any(
+        t is not None and (t.requires_grad or t.device.type != "cpu") for t in tensors
+    )
 
 
 def _amounts(structure: Structure, kinds: torch.Tensor, channels: _Channels) -> torch.Tensor:
@@ -207,7 +229,7 @@ def _kinds(structure: Structure, number: torch.Tensor) -> tuple[torch.Tensor, bo
     u = structure.u
     if u.requires_grad or u.ndim > 1:
         return number, True
-    if bool((u == u[0]).all()):
+    if u.stride(0) == 0 or bool((u == u[0]).all()):
         return number, False
     columns = torch.stack([number.to(u), u], dim=1)
     kinds: torch.Tensor = torch.unique(columns, dim=0, return_inverse=True)[1]

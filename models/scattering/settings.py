@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -74,23 +75,21 @@ class Settings:
     lengths: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int | float | torch.Tensor):
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if value is None:
                 continue
-            low = torch.as_tensor(value).detach().amin()
-            finite = bool(torch.isfinite(torch.as_tensor(value).detach()).all())
-            if not finite or float(low) < 0.0:
-                raise SettingsError(f"{field.name}: must be a number that is not negative, not {value}")
-        if float(torch.as_tensor(self.expansion).detach().amin()) <= 0:
-            raise SettingsError(f"expansion: must be positive, not {self.expansion}")
-        if self.extension <= 0:
-            raise SettingsError(f"extension: must be positive, not {self.extension}")
+            low, high = _ends(value)
+            if not 0.0 <= low <= high < math.inf:
+                raise SettingsError(f"{name}: must be a number that is not negative, not {value}")
+        for name in ("expansion", "extension"):
+            if _ends(getattr(self, name))[0] <= 0:
+                raise SettingsError(f"{name}: must be positive, not {getattr(self, name)}")
         if self.rstep <= 0 or self.rmax <= self.rmin:
             raise SettingsError(f"rmax: need rmin < rmax and rstep > 0, not {self.rmin}, {self.rmax}")
-        if self.qmax is not None and bool((torch.as_tensor(self.qmax) <= torch.as_tensor(self.qmin)).any()):
+        if self.qmax is not None and not _above(self.qmax, self.qmin):
             raise SettingsError(f"qmax: must lie above qmin, not {self.qmax} and {self.qmin}")
-        if self.diameter is not None and float(torch.as_tensor(self.diameter).detach().amin()) <= 0:
+        if self.diameter is not None and _ends(self.diameter)[0] <= 0:
             raise SettingsError("diameter: must be positive, or left out")
 
     @property
@@ -105,11 +104,11 @@ class Settings:
 
     def r(self) -> torch.Tensor:
         """The grid of G, angstrom."""
-        return torch.arange(self.first, self.last + 1, dtype=torch.float64) * self.rstep
+        return _grid(self.first, self.last, self.rstep).clone()
 
     def batched(self) -> dict[str, torch.Tensor]:
         """The settings that are (b,) tensors."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in _NUMBERS}
         return {k: v for k, v in values.items() if isinstance(v, torch.Tensor) and v.ndim == 1}
 
     def part(self, start: int, stop: int) -> Settings:
@@ -122,14 +121,62 @@ class Settings:
         return 1.0 - self.delta1 / d - self.delta2 / d**2 + (self.qbroad * d) ** 2
 
     def envelope(self, r: torch.Tensor) -> torch.Tensor:
-        """Scale, damping and shape at r: (k,), or (b, k) when a setting is (b,)."""
-        scale, qdamp = (_column(torch.as_tensor(v, dtype=r.dtype)) for v in (self.scale, self.qdamp))
-        shape = scale * torch.exp(-0.5 * (qdamp * r) ** 2)
-        if self.diameter is not None:
-            x = r / _column(torch.as_tensor(self.diameter, dtype=r.dtype))
-            shape = shape * torch.where(x < 1.0, 1.0 - 1.5 * x + 0.5 * x**3, torch.zeros_like(x))
-        return shape if self.stepcut is None else shape * (r <= self.stepcut)
+        """Scale, damping and shape at r, the grid of these settings: (k,), or (b, k) when a setting is (b,)."""
+        scale, qdamp, diameter = self.scale, self.qdamp, self.diameter
+        if not any(isinstance(v, torch.Tensor) for v in (scale, qdamp, diameter)):
+            return _fixed_envelope(
+                self.first, self.last, self.rstep, self.stepcut, scale, qdamp, diameter
+            ).to(r)
+        scale, qdamp = (_column(torch.as_tensor(v, dtype=r.dtype)) for v in (scale, qdamp))
+        if diameter is not None:
+            diameter = _column(torch.as_tensor(diameter, dtype=r.dtype))
+        return _envelope(r, self.stepcut, scale, qdamp, diameter)
+
+
+@lru_cache(maxsize=64)
+def _grid(first: int, last: int, rstep: float) -> torch.Tensor:
+    return torch.arange(first, last + 1, dtype=torch.float64) * rstep
+
+
+@lru_cache(maxsize=64)
+def _fixed_envelope(
+    first: int,
+    last: int,
+    rstep: float,
+    stepcut: float | None,
+    scale: Number,
+    qdamp: Number,
+    diameter: Number | None,
+) -> torch.Tensor:
+    return _envelope(_grid(first, last, rstep), stepcut, scale, qdamp, diameter)
+
+
+def _envelope(
+    r: torch.Tensor, stepcut: float | None, scale: Number, qdamp: Number, diameter: Number | None
+) -> torch.Tensor:
+    result = scale * torch.exp(-0.5 * (qdamp * r) ** 2)
+    if diameter is not None:
+        x = r / diameter
+        result = result * torch.where(x < 1.0, 1.0 - 1.5 * x + 0.5 * x**3, torch.zeros_like(x))
+    return result if stepcut is None else result * (r <= stepcut)
 
 
 def _column(value: torch.Tensor) -> torch.Tensor:
     return value[:, None] if value.ndim else value
+
+
+_NUMBERS = tuple(f.name for f in fields(Settings) if f.name not in ("pair", "radiation", "lengths"))
+
+
+def _ends(value: Number) -> tuple[float, float]:
+    """Smallest and largest; NaN where any is."""
+    if isinstance(value, torch.Tensor):
+        low, high = torch.aminmax(value.detach())
+        return float(low), float(high)
+    return value, value
+
+
+def _above(high: Number, low: Number) -> bool:
+    if isinstance(high, torch.Tensor) or isinstance(low, torch.Tensor):
+        return bool((torch.as_tensor(high) > torch.as_tensor(low)).all())
+    return high > low

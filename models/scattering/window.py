@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from solvus.models.scattering.settings import Number
 from solvus.models.scattering.sine_transforms import from_half_steps
 
 POINTS = 10
@@ -70,8 +71,8 @@ def _fixed_window(low: float, high: float, count: int) -> torch.Tensor:
 def transform(
     f: torch.Tensor,
     dq: float,
-    qmin: torch.Tensor,
-    qmax: torch.Tensor,
+    qmin: Number,
+    qmax: Number,
     *,
     rstep: float,
     first: int,
@@ -87,9 +88,10 @@ def transform(
     """
     n = round(math.pi / (dq * rstep))
     count = f.shape[-1]
-    if qmin.ndim or qmax.ndim or qmin.requires_grad or qmax.requires_grad:
-        weights = _window(qmin / dq, qmax / dq, count)
+    if isinstance(qmin, torch.Tensor) or isinstance(qmax, torch.Tensor):
+        low, high = (torch.as_tensor(v, device=f.device).to(f.dtype) / dq for v in (qmin, qmax))
+        weights = _window(low, high, count)
     else:
-        weights = _fixed_window(float(qmin) / dq, float(qmax) / dq, count).to(f)
-    g = from_half_steps(f * weights, n)
-    return (2.0 / math.pi * dq) * g[..., first : last + 1]
+        weights = _fixed_window(qmin / dq, qmax / dq, count).to(f)
+    g = from_half_steps(f * weights, n, last + 1)
+    return (2.0 / math.pi * dq) * g[..., first:]

@@ -223,6 +223,22 @@ def test_an_expansion_moves_the_first_peak_of_nickel() -> None:
     assert float(one.r[one.g.argmax()]) == pytest.approx(1.02 * 3.52 / math.sqrt(2), abs=0.01)
 
 
+def test_distances_with_and_without_gradients_are_the_same() -> None:
+    """Two ways to the table of a crystal: in numbers, or pair by pair where gradients are wanted."""
+    base = ceria()
+    names = [*base.species, "Zr", "Zr"]  # two of the sites are mixed
+    places = np.vstack(
+        [base.positions.numpy(), base.positions[:2].numpy() + np.array([[0, 0, 1], [0, 0, 0]])]
+    )
+    occupancy = [0.7, 0.4] + [1.0] * (len(base.species) - 2) + [0.3, 0.6]
+    one = crystal(names, places, [5.3, 5.4, 5.6, 88, 93, 107], occupancy=occupancy, u_iso=0.006)
+    assert one.lattice is not None
+    moving = replace(one, lattice=one.lattice.clone().requires_grad_())
+    for changes in ({}, {"delta2": 1.5}):
+        chosen = replace(SHORT, **changes)
+        assert deviation(calculate(moving, chosen).g.detach(), calculate(one, chosen).g) < 1e-6
+
+
 def test_radial_distribution_counts_neighbours() -> None:
     nickel = crystal(["Ni"] * 4, FCC, [3.52, 3.52, 3.52, 90, 90, 90])
     curves = radial_distribution(nickel, Settings(rmax=3.0))
