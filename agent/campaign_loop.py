@@ -1,6 +1,6 @@
 """The loop: a target goes in, orders go out, patterns come back, until the target is found and confirmed.
 
-    instrument --result--> [inbox] -> identify -> score -> plan -> [outbox] --command--> robot
+    instrument --result--> [inbox] -> (reduce) -> identify -> score -> plan -> [outbox] --command--> robot
 
 One coroutine (:meth:`CampaignLoop.run`) looks at the ledger, does what its state asks for, and sleeps until something
 changes. Identification and planning run beside it in worker processes. Everything that must survive is in the ledger;
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -27,18 +27,18 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.conversation import Conversation
 from solvus.agent.decide import Confirm, Exhausted, Found, Plan, Wait, next_step
 from solvus.agent.ledger.ledger import Clock, Ledger
-from solvus.agent.ledger.tables import CommandRow, ExperimentRow, PatternRow
+from solvus.agent.ledger.tables import CommandRow, ExperimentRow
 from solvus.agent.limits import check_recipe, check_space
 from solvus.agent.outbox import ACTIONS, open_commands, queue_command
 from solvus.agent.planner.observations import Proposal
-from solvus.agent.scoring import score
-from solvus.agent.snapshot import Snapshot, as_experiment, as_observation, replicate_proposal, summarise
+from solvus.agent.recognition import Recognition
+from solvus.agent.reduction import DeviceReduction
+from solvus.agent.snapshot import Snapshot, as_experiment, as_observation, replicate_proposal
 from solvus.agent.states import ExperimentState
 from solvus.agent.transitions import move_experiment
-from solvus.agent.workers import WorkerLost, Workers
+from solvus.agent.workers import Workers
 from solvus.drivers.messages import AgentState, AgentStatus, new_id
 from solvus.models.identification import Identification
-from solvus.models.pattern import Pattern
 
 E = ExperimentState
 TICK = 0.5
@@ -60,6 +60,7 @@ class CampaignLoop:
     campaign_id : unique in the ledger; also the campaign's name on the wire.
     bench : the devices of the laboratory that this campaign uses.
     target : the resolved target.
+    reductions : for each device that sends raw data, how they are reduced.
     enter : writes the beginning into the ledger; called when the broker and the devices are there and can serve the
         campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
@@ -72,6 +73,7 @@ class CampaignLoop:
         campaign: Campaign,
         bench: Bench,
         target: jobs.ResolvedTarget,
+        reductions: Mapping[str, DeviceReduction],
         ledger: Ledger,
         workers: Workers,
         clock: Clock,
@@ -90,6 +92,7 @@ class CampaignLoop:
         self._watch = watch
         self._changed = asyncio.Event()
         self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set)
+        self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._stopping = False
         self._jobs: dict[str, asyncio.Task[None]] = {}
 
@@ -182,58 +185,7 @@ class CampaignLoop:
     def _start_identifications(self, rows: Sequence[ExperimentRow]) -> None:
         for row in rows:
             if row.state == E.MEASURED.value:
-                self._start_job(f"identify {row.number}", partial(self._identify, row))
-
-    async def _identify(self, row: ExperimentRow) -> None:
-        stored = await self._ledger.rows(PatternRow, PatternRow.sha256 == row.pattern_sha256)
-        device = await self._measured_by(row)
-        calibration = self.bench.calibration(device)
-        request = jobs.IdentifyRequest(
-            pattern=Pattern.model_validate_json(stored[0].body),
-            elements=self.campaign.identification.elements or self.target.elements,
-            r_range=self.campaign.identification.r_range,
-            qdamp=None if calibration is None else calibration.qdamp,
-            qbroad=None if calibration is None else calibration.qbroad,
-        )
-        try:
-            answer = await self._workers.run("identify", jobs.identify, request.model_dump_json())
-        except WorkerLost as error:
-            async with self._ledger.step() as step:
-                fresh = await step.get(ExperimentRow, self.id, row.number)
-                if fresh is not None:
-                    await move_experiment(step, fresh, E.FAILED, reason=str(error), cause="equipment")
-            return
-        await self._record_identification(row.number, Identification.model_validate_json(answer), request)
-
-    async def _record_identification(
-        self, number: int, identification: Identification, request: jobs.IdentifyRequest
-    ) -> None:
-        result = score(identification, self.target.descriptors, self.campaign.hit_probability)
-        async with self._ledger.step() as step:
-            await step.append(
-                self.id,
-                "experiment-identified",
-                {
-                    "number": number,
-                    "pattern_sha256": identification.pattern_sha256,
-                    "settings": request.model_dump(mode="json", exclude={"pattern"}),
-                    "identification": identification.model_dump(mode="json"),
-                },
-            )
-            await step.append(
-                self.id,
-                "experiment-scored",
-                {"number": number, "score": result.model_dump(mode="json"), "summary": summarise(result)},
-            )
-
-    async def _measured_by(self, row: ExperimentRow) -> str:
-        commands = await self._ledger.rows(
-            CommandRow,
-            CommandRow.campaign == self.id,
-            CommandRow.experiment == row.number,
-            CommandRow.purpose == "measure",
-        )
-        return commands[-1].device
+                self._start_job(f"identify {row.number}", partial(self._recognition.recognise, row))
 
     # --- decisions ---
 

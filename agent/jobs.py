@@ -5,7 +5,7 @@ Each job is a pure function of its request, so that a replay of the ledger can r
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
@@ -46,6 +46,67 @@ def identify(request: str) -> str:
             model_version=MODEL_VERSION,
         )
     return answer.model_dump_json()
+
+
+G_DECIMALS = 8
+"""A reduced G(r) is kept to 1e-8 1/angstrom^2, far below its noise: the last digits of a sum depend on how a processor
+splits it, and the same reduction should give the same hash."""
+
+
+class ReduceRequest(BaseModel):
+    """Raw I(Q), the background measured beside it, and the settings of :mod:`solvus.models.reduction.settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    raw: Pattern
+    background: Pattern | None
+    settings: dict[str, Any]
+
+
+class Reduced(BaseModel):
+    """G(r) with all that is needed to explain it: every setting, what the data gave, and the versions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pattern: Pattern
+    settings: dict[str, Any]
+    quality: dict[str, float]
+    notes: tuple[str, ...]
+    versions: dict[str, str]
+
+
+def reduce(request: str) -> str:
+    """A :class:`Reduced`, or a :class:`Refusal` where data, background and settings do not go together."""
+    import numpy as np
+
+    from solvus import __version__
+    from solvus.models.reduction.reduce import REDUCTION_VERSION
+    from solvus.models.reduction.reduce import reduce as reduce_intensity
+    from solvus.models.reduction.settings import settings_of
+
+    r = ReduceRequest.model_validate_json(request)
+    try:
+        settings = settings_of(**r.settings)
+        done = reduce_intensity(r.raw, settings, r.background)
+    except PatternError as error:
+        return Refusal(refused=str(error)).model_dump_json()
+    g = done.g
+    uncertainty = None if g.dy is None else np.round(g.dy, G_DECIMALS)
+    quality = {
+        "background_scale": done.background_scale,
+        "background_share": done.background_share,
+        "below_background": done.below_background,
+        "degree": done.degree,
+    }
+    if uncertainty is not None:
+        quality["uncertainty"] = float(np.median(uncertainty))
+    return Reduced(
+        pattern=g.model_copy(update={"y": np.round(g.y, G_DECIMALS), "dy": uncertainty}),
+        settings=settings.model_dump(mode="json"),
+        quality=quality,
+        notes=done.notes,
+        versions={"solvus": __version__, "reduction": REDUCTION_VERSION, "numpy": np.__version__},
+    ).model_dump_json()
 
 
 def suggest(request: str) -> str:

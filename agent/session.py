@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -20,8 +20,10 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import CampaignLoop, EndState
 from solvus.agent.ledger.ledger import Clock, Ledger, utc_now
 from solvus.agent.ledger.tables import CampaignRow
+from solvus.agent.reduction import DeviceReduction, reductions_of
 from solvus.agent.snapshot import Snapshot
 from solvus.agent.workers import Workers
+from solvus.drivers.laboratory import Laboratory
 from solvus.drivers.yaml_file import ConfigurationError
 from solvus.models.pattern import Conditions
 
@@ -124,8 +126,8 @@ async def check_ground(ledger: Ledger, campaign_id: str, bench: Bench, target: j
     """
     events = await ledger.events(campaign_id)
     started = next(e.body for e in events if e.kind == "campaign-started")
-    devices = bench.laboratory.model_dump(mode="json")["devices"]
-    if devices != started["laboratory"]["devices"]:
+    # Read back, so that a key which the model has gained since is no difference.
+    if bench.laboratory.devices != Laboratory.model_validate(started["laboratory"]).devices:
         raise ConfigurationError(
             [
                 "resume: the laboratory's devices differ from those the campaign began with; put their settings back"
@@ -208,18 +210,25 @@ class Session:
         workers = Workers()
         warming = asyncio.create_task(workers.run("plan", jobs.warm_up, ""))
         try:
-            # The target first: a campaign that has nothing to aim at leaves no trace in the ledger.
+            # Background and target first: a campaign that cannot do without them leaves no trace in the ledger.
+            reductions = reductions_of(self.bench)
             self.target = await resolve_target(self.campaign, self.bench, workers)
             ledger = await Ledger.open(self._ledger_url, clock=self._clock)
             try:
-                return await self._run(ledger, workers, self.target)
+                return await self._run(ledger, workers, self.target, reductions)
             finally:
                 await ledger.close()
         finally:
             warming.cancel()
             workers.close()
 
-    async def _run(self, ledger: Ledger, workers: Workers, target: jobs.ResolvedTarget) -> Outcome:
+    async def _run(
+        self,
+        ledger: Ledger,
+        workers: Workers,
+        target: jobs.ResolvedTarget,
+        reductions: Mapping[str, DeviceReduction],
+    ) -> Outcome:
         if self._take_up:
             campaign_id = await interrupted(ledger, self.campaign)
             await check_ground(ledger, campaign_id, self.bench, target)
@@ -232,6 +241,7 @@ class Session:
             campaign=self.campaign,
             bench=self.bench,
             target=target,
+            reductions=reductions,
             ledger=ledger,
             workers=workers,
             clock=self._clock,

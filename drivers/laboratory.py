@@ -102,6 +102,37 @@ class Calibration(_Data):
         return self
 
 
+class Reduction(_Data):
+    """How the agent reduces the raw I(Q) of one instrument to G(r), over the range of Q of its calibration.
+
+    Attributes
+    ----------
+    background : file with I(Q) of solvent and container, measured like the samples; relative to the laboratory file.
+        ``null`` where the instrument has taken it off already.
+    unit : of the file's first column where its header does not say it.
+    background_scale : factor on the background: 1 where intensities are divided by the monitor, else ``fit``.
+    composition : formula of what scatters, where neither the patterns nor the target say it.
+    rpoly : angstrom; what would stand in G(r) below about this distance is taken out as slow errors of I(Q).
+    lorch : apply the Lorch window.
+    rmax, rstep : end and step of G(r), angstrom; size is read from all of it, up to 60.
+    """
+
+    background: Path | None
+    unit: Literal["1/angstrom", "1/nm", "2theta"] | None = None
+    background_scale: float | Literal["fit"] = 1.0
+    composition: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    rpoly: float = Field(default=0.9, gt=0.0, le=5.0)
+    lorch: bool = False
+    rmax: float = Field(default=60.0, ge=5.0, le=500.0)
+    rstep: float = Field(default=0.02, gt=0.0, le=0.1)
+
+    @model_validator(mode="after")
+    def _scale_is_a_scale(self) -> Self:
+        if isinstance(self.background_scale, float) and not 0.0 < self.background_scale <= 100.0:
+            raise ValueError(f"background_scale: {self.background_scale:g} is not between 0 and 100")
+        return self
+
+
 class Limit(_Data):
     """A narrower range for one parameter of a device than the device itself allows.
 
@@ -158,6 +189,7 @@ class LaboratoryDevice(_Data):
     action : what the agent orders from it.
     settings : for the driver, as its documentation says.
     calibration, limits : handed to the driver as settings of these names.
+    reduction : for an instrument that sends raw I(Q); the agent's affair, not the driver's.
     launch : false for a device whose driver is started elsewhere, beside its instrument.
     """
 
@@ -166,6 +198,7 @@ class LaboratoryDevice(_Data):
     action: Name
     settings: dict[str, JsonValue] = {}
     calibration: Calibration | None = None
+    reduction: Reduction | None = None
     limits: dict[str, Limit] = {}
     launch: bool = True
 
@@ -214,6 +247,17 @@ class Laboratory(_Data):
 
 
 def load_laboratory(path: Path) -> Laboratory:
-    """Read a LAB.yaml. Raises :class:`solvus.drivers.yaml_file.ConfigurationError` with the line of each
-    mistake."""
-    return load_yaml(path, Laboratory)
+    """Read a LAB.yaml; the files it names are taken relative to its own folder. Raises
+    :class:`solvus.drivers.yaml_file.ConfigurationError` with the line of each mistake."""
+    read = load_yaml(path, Laboratory)
+    return read.model_copy(
+        update={"devices": tuple(_located(d, path.resolve().parent) for d in read.devices)}
+    )
+
+
+def _located(device: LaboratoryDevice, folder: Path) -> LaboratoryDevice:
+    reduction = device.reduction
+    if reduction is None or reduction.background is None:
+        return device
+    file = folder / reduction.background.expanduser()
+    return device.model_copy(update={"reduction": reduction.model_copy(update={"background": file})})

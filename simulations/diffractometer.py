@@ -1,9 +1,9 @@
-"""A simulated total-scattering instrument: takes a sample from the shelf and measures its G(r)."""
+"""A simulated total-scattering instrument: takes a sample from the shelf and measures its G(r), or raw I(Q)."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -22,10 +22,12 @@ class DiffractometerSettings(SimulatedSettings):
     Attributes
     ----------
     exposure : seconds; noise falls with its square root.
+    output : ``pdf`` for G(r), ``raw`` for I(Q) of the sample in its solvent and container, which the agent reduces.
     calibration : as in LAB.yaml; without one, that of :class:`solvus.simulations.world.Instrument`.
     """
 
     exposure: float = Field(default=60.0, ge=1.0, le=3600.0)
+    output: Literal["pdf", "raw"] = "pdf"
     calibration: Calibration | None = None
 
     @model_validator(mode="after")
@@ -36,8 +38,9 @@ class DiffractometerSettings(SimulatedSettings):
     def instrument(self) -> Instrument:
         """The virtual instrument these settings describe; raises ValueError when none can be like that."""
         if self.calibration is None:
-            return Instrument(exposure=self.exposure)
-        return Instrument(exposure=self.exposure, **self.calibration.model_dump(exclude={"standard"}))
+            return Instrument(exposure=self.exposure, output=self.output)
+        known = self.calibration.model_dump(exclude={"standard"})
+        return Instrument(exposure=self.exposure, output=self.output, **known)
 
 
 class SimulatedDiffractometer(Driver):

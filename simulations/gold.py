@@ -1,8 +1,8 @@
 """The world ``gold``: colloidal gold nanoparticles from a salt, a reductant and a capping agent.
 
 The rule of the chemistry is in :mod:`gold_chemistry`, the atoms in :mod:`gold_particles`, the measurement
-in :mod:`diffraction`. Each seed is another laboratory, with its own hidden optimum for decahedral particles
-of 3.5 nm.
+in :mod:`diffraction` and :mod:`raw_intensity`. Each seed is another laboratory, with its own hidden optimum
+for decahedral particles of 3.5 nm.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy.special import ndtr
 
 from solvus.drivers.messages import ParameterSpec, Value
 from solvus.models.pattern import Pattern
-from solvus.simulations import diffraction
+from solvus.simulations import diffraction, raw_intensity
 from solvus.simulations.chance import generator
 from solvus.simulations.gold_chemistry import (
     AGENTS,
@@ -103,11 +103,10 @@ class GoldWorld:
         replicate: int,
         repeat: int = 0,
     ) -> Pattern:
-        """G(r) of the product as the instrument measures it."""
-        sample = scattering_sample(product)
-        return diffraction.measure(
-            sample, instrument, generator(seed, "measurement", experiment, replicate, repeat)
-        )
+        """G(r) of the product as the instrument measures it, or I(Q) where it sends raw data."""
+        take = raw_intensity.measure if instrument.output == "raw" else diffraction.measure
+        draw = generator(seed, "measurement", experiment, replicate, repeat)
+        return take(scattering_sample(product), instrument, draw)
 
     def _recipes(self, recipe: Mapping[str, Value]) -> Recipes:
         names = {spec.name for spec in self.parameters}

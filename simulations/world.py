@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -43,6 +43,8 @@ class Instrument(BaseModel):
     rmax, rstep : grid of G(r), angstrom.
     exposure : seconds; noise falls with its square root.
     counts : detected photons per second, atom, electron unit^2 and bin of Q; sets the noise for one second.
+    output : ``"pdf"`` for G(r), as a beamline that reduces its own data sends it, or ``"raw"`` for I(Q) with all that
+        solvent and container add. A world that knows no raw data sends G(r).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -56,6 +58,7 @@ class Instrument(BaseModel):
     rstep: float = Field(default=0.02, ge=0.01, le=0.1)
     exposure: float = Field(default=60.0, gt=0.0)
     counts: float = Field(default=0.1, gt=0.0)
+    output: Literal["pdf", "raw"] = "pdf"
 
     @model_validator(mode="after")
     def _wavelength_reaches_qmax(self) -> Instrument:

@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("agent", "drivers", "models", "simulations", "configs")
-DATA = {".py", ".typed", ".toml", ".yaml", ".json", ".npz", ".safetensors", ".mako", ".html", ".css", ".js"}
+DATA = {
+    *(".py", ".typed", ".toml", ".yaml", ".json", ".npz", ".safetensors", ".xye"),
+    *(".mako", ".html", ".css", ".js"),
+}
 
 # What each part may import of the others (design section 2).
 MAY_IMPORT = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solvus.agent.commandline.audit_reduce import reduce_again
 from solvus.agent.commandline.paths import LEDGER_OPTION_HELP
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ audit_app = typer.Typer(
     help="The record: every event and decision, and whether it is whole.",
     rich_markup_mode=None,
 )
+
+audit_app.command("reduce")(reduce_again)
 
 LedgerOption = Annotated[str | None, typer.Option(help=LEDGER_OPTION_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

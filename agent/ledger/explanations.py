@@ -63,6 +63,30 @@ def _proposed(body: dict[str, Any]) -> Iterator[Line]:
     yield "versions", _recipe(p["versions"])
 
 
+def _reduced(body: dict[str, Any]) -> Iterator[Line]:
+    s, quality = body["settings"], body["quality"]
+    yield "experiment", str(body["number"])
+    yield "raw", f"I(Q), sha256 {body['raw_sha256']}"
+    if body["background_sha256"] is None:
+        yield "background", "none: the instrument has taken it off"
+    else:
+        how = "fitted" if s["background_scale"] == "fit" else "as set"
+        yield "background", f"sha256 {body['background_sha256']}"
+        yield (
+            "",
+            f"  scale {quality['background_scale']:.4g} ({how}), {quality['background_share']:.1%} of the intensity, "
+            f"above the sample at {quality['below_background']:.1%} of the points",
+        )
+    yield "settings", _recipe(s)
+    yield "correction", f"polynomial of degree {quality['degree']:.3g}"
+    if "uncertainty" in quality:
+        yield "uncertainty", f"{quality['uncertainty']:.2g} 1/angstrom^2 in G(r), median, from counting"
+    for i, note in enumerate(body["notes"]):
+        yield ("" if i else "notes"), note
+    yield "pattern", f"G(r), sha256 {body['pattern_sha256']}"
+    yield "versions", _recipe(body["versions"])
+
+
 def _identified(body: dict[str, Any]) -> Iterator[Line]:
     found = body["identification"]
     yield "experiment", str(body["number"])
@@ -106,6 +130,7 @@ def _queued(body: dict[str, Any]) -> Iterator[Line]:
 
 _FORMS: dict[str, Callable[[dict[str, Any]], Iterator[Line]]] = {
     "experiment-proposed": _proposed,
+    "pattern-reduced": _reduced,
     "experiment-identified": _identified,
     "experiment-scored": _scored,
     "command-queued": _queued,

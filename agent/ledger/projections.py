@@ -46,6 +46,7 @@ KINDS = frozenset(
         "devices-met",
         "experiment-proposed",
         "experiment-moved",
+        "pattern-reduced",
         "experiment-identified",
         "experiment-scored",
         "command-queued",
@@ -114,6 +115,10 @@ def _experiment_moved(e: LedgerEvent) -> Iterable[Change]:
     yield Change("experiment", (e.campaign, b["number"]), values)
 
 
+def _pattern_reduced(e: LedgerEvent) -> Iterable[Change]:
+    yield Change("experiment", (e.campaign, e.body["number"]), {"pattern_sha256": e.body["pattern_sha256"]})
+
+
 def _experiment_identified(e: LedgerEvent) -> Iterable[Change]:
     yield Change(
         "experiment",
@@ -164,6 +169,7 @@ _REDUCERS: dict[str, Callable[[LedgerEvent], Iterable[Change]]] = {
     "campaign-ended": _campaign_ended,
     "experiment-proposed": _experiment_proposed,
     "experiment-moved": _experiment_moved,
+    "pattern-reduced": _pattern_reduced,
     "experiment-identified": _experiment_identified,
     "experiment-scored": _experiment_scored,
     "command-queued": _command_queued,

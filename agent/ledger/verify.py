@@ -88,9 +88,10 @@ def _check_contents(
     ]
     inbox = {sha256_text(row.body) for row in messages}
     for event in events:
-        pattern, message = event.body.get("pattern_sha256"), event.body.get("message_sha256")
-        if pattern and pattern not in kept:
-            problems.append(f"event {event.seq}: pattern {pattern[:12]} is missing")
+        message = event.body.get("message_sha256")
+        named = {event.body.get(f"{which}_sha256") for which in ("pattern", "raw", "background")}
+        missing = sorted(sha for sha in named if sha and sha not in kept)
+        problems += [f"event {event.seq}: pattern {sha[:12]} is missing" for sha in missing]
         if message and message not in inbox:
             problems.append(
                 f"event {event.seq}: the message it rests on was changed or removed from the inbox"
@@ -142,6 +143,8 @@ def describe(event: LedgerEvent) -> str:  # noqa: C901 -- a flat table, one arm 
             return f"experiment {b['number']} proposed: {b['proposal']['explanation']}"
         case "experiment-moved":
             return f"experiment {b['number']} {b['to']}{reason}"
+        case "pattern-reduced":
+            return f"experiment {b['number']} reduced: {_reduced(b)}"
         case "experiment-identified":
             return f"experiment {b['number']} identified: {_identified(b['identification'])}"
         case "experiment-scored":
@@ -165,6 +168,15 @@ def _target(config: dict[str, Any]) -> str:
 
 def _budget(config: dict[str, Any]) -> str:
     return f"{config['budget']['experiments']} experiments"
+
+
+def _reduced(body: dict[str, Any]) -> str:
+    s = body["settings"]
+    background = body["background_sha256"]
+    less = "no background" if background is None else f"less background {background[:12]}"
+    return (
+        f"I(Q) {body['raw_sha256'][:12]} {less} as {s['composition']} to G(r) {body['pattern_sha256'][:12]}"
+    )
 
 
 def _identified(identification: dict[str, Any]) -> str:

@@ -10,19 +10,21 @@ Q in 1/angstrom, r in angstrom.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvus.models.pattern import MIN_POINTS, Conditions, Pattern
-from solvus.models.reduction.background import fitted_scale, on_grid
+from solvus.models.reduction.background import take_off
 from solvus.models.reduction.correction import Amplitudes, Polynomial, normalised
 from solvus.models.reduction.settings import ReductionError, ReductionSettings, parse_composition
 from solvus.models.reduction.tilt import BEYOND_DOUBT, SAME_TILT, Smear, find_smear
 from solvus.models.reduction.transform import BLOCK, kernel, r_grid
 
 Floats = NDArray[np.float64]
+REDUCTION_VERSION = "reduction-1"
+"""Version of this procedure: another one may give another G(r) from the same data and settings."""
 AUTO_START = math.radians(0.3)
 """Where the search for an unstated tilt begins: detectors are set up by eye to about half a degree."""
 
@@ -35,6 +37,8 @@ class Reduced:
     ----------
     s, f, g : S(Q), F(Q) and G(r), with uncertainties where the intensity has them.
     background_scale : the factor used, 0 without a background.
+    background_share : part of the intensity that the background made up.
+    below_background : part of the points at which it exceeds the sample; beyond a tenth, doubt its scale.
     degree : of the correction polynomial.
     tilt : degrees taken out, 0 for none.
     notes : what was chosen or noticed, one sentence each.
@@ -47,6 +51,8 @@ class Reduced:
     degree: float
     tilt: float
     notes: tuple[str, ...]
+    background_share: float = 0.0
+    below_background: float = 0.0
 
 
 def reduce(
@@ -78,25 +84,20 @@ def reduce(
         )
     polynomial = Polynomial.of(q, degree)
     notes: list[str] = []
-    scale = 0.0
+    scale = share = below = 0.0
     if background is not None:
-        b, db = on_grid(background, q)
-        scale = (
-            fitted_scale(intensity, b)
-            if settings.background_scale == "fit"
-            else float(settings.background_scale)
-        )
+        left = take_off(background, q, intensity, di, settings.background_scale)
+        intensity, di = left.intensity, left.uncertainty
+        scale, share, below = left.scale, left.share, left.below
         if settings.background_scale == "fit":
             notes.append(f"background: scale {scale:.3f}, fitted")
-        intensity, di = intensity - scale * b, np.hypot(di, scale * db)
-        if float(intensity.mean()) <= 0:
-            raise ReductionError(f"background: with scale {scale:g} it exceeds the sample; lower --scale")
     f_measured, slope = normalised(q, intensity, amplitudes)
     f, df = polynomial.take_out(f_measured), slope * di
     smear = _smear(raw.conditions, settings, header_tilt, (q, f, df, amplitudes.square_mean), notes)
     if smear is not None:
         f = smear.operator @ f
-    return _outcome(raw, settings, q, f, df, polynomial, smear, scale, degree, notes)
+    outcome = _outcome(raw, settings, q, f, df, polynomial, smear, scale, degree, notes)
+    return replace(outcome, background_share=share, below_background=below)
 
 
 def _inside(raw: Pattern, settings: ReductionSettings) -> tuple[Floats, Floats, Floats]:

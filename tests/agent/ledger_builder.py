@@ -267,6 +267,35 @@ class LedgerBuilder:
             self.hit, self.replicates = self.count, 0
         return self.count
 
+    async def measured(self, pattern: Pattern) -> ExperimentRow:
+        """One experiment up to its measurement; what the pattern shows is left to the caller."""
+        self.count += 1
+        proposal = self._proposal("hit")
+        async with self.ledger.step() as step:
+            await step.append(
+                self.id,
+                "experiment-proposed",
+                {
+                    "number": self.count,
+                    "sample_id": f"{self.id}-{self.count}",
+                    "recipe": proposal.recipe,
+                    "replicate_of": None,
+                    "replicate": 0,
+                    "proposal": proposal.model_dump(mode="json"),
+                },
+            )
+            await move_experiment(step, await self._row(step), ExperimentState.APPROVED)
+        await self._make(proposal.recipe, "hit")
+        await self._measure(pattern)
+        return await self.row(self.count)
+
+    async def row(self, number: int) -> ExperimentRow:
+        """An experiment as the tables have it now."""
+        (row,) = await self.ledger.rows(
+            ExperimentRow, ExperimentRow.campaign == self.id, ExperimentRow.number == number
+        )
+        return row
+
     async def end(self, state: str, reason: str) -> None:
         async with self.ledger.step() as step:
             await step.append(self.id, "campaign-ended", {"state": state, "reason": reason})
