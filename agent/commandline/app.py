@@ -11,7 +11,9 @@ from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
 from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.identify import identify
+from solvus.agent.commandline.library import library_app
 from solvus.agent.commandline.reduce import calibrate, reduce
+from solvus.agent.commandline.refine import refine
 from solvus.agent.commandline.run import broker, demo, lab, run
 from solvus.agent.commandline.simulate import simulate
 from solvus.agent.commandline.status import status
@@ -40,10 +42,11 @@ def solvus(
     """From a measured scattering pattern to the next synthesis."""
 
 
-for verb in (demo, run, broker, lab, identify, simulate, reduce, calibrate, status):
+for verb in (demo, run, broker, lab, identify, refine, simulate, reduce, calibrate, status):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")
 app.add_typer(drivers_app, name="drivers")
+app.add_typer(library_app, name="library")
 app.add_typer(bench_app, name="bench")
 
 

@@ -7,7 +7,8 @@ of equal volume,
 
     D = b (6 N v / pi)^(1/3),
 
-with v the volume per atom in units of b^3: 1/sqrt(2) for close packing, 4/(3 sqrt 3) for bcc.
+with v the volume per atom in units of b^3: 1/sqrt(2) for close packing, 4/(3 sqrt 3) for bcc, 1 for sc. More
+geometries are in :mod:`solvus.models.structures.further_clusters`.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from functools import cache, partial
 import numpy as np
 from ase.build import bulk
 from ase.cluster import Decahedron, Icosahedron, Octahedron
-from ase.data import atomic_numbers, chemical_symbols, reference_states
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+
+from solvus.models.structures.elements import CONTACT, close_contact, other_contact
+from solvus.models.structures.stacking import twinned_sphere
 
 Floats = NDArray[np.float64]
 
 FAMILIES = ("icosahedral", "decahedral", "fcc", "hcp", "bcc")
+"""Families of the core, whose shares are descriptors of every identification."""
+ALL_FAMILIES = (*FAMILIES, "sc", "faulted")
 SMALLEST, LARGEST = 13, 31_000
 """Atoms: from one shell around one atom to 10 nm of gold."""
-CONTACT = 1.1
-"""Neighbours nearer than this many smallest distances touch: it takes in both edges of an icosahedron (which
-differ by 5 %) and leaves out the second neighbours of bcc (15 % farther)."""
 SMALLEST_TWINNED = 2.6
 """Radius in b: two whole layers on either side of a twin plane."""
 TWINNED_SPACING = 1.05
 """Ratio of neighbouring radii; twinned spheres refine the fcc answer and need no finer sizes."""
-NO_METALS = frozenset({"H", "He", "Ne", "Ar", "Kr", "Xe", "Rn", "C", "N", "O", "P", "S", "Se", "Te"})
-"""Elements to which reference data assign a close-packed lattice although they are no metals."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Cluster:
     family : one of ``FAMILIES``; shape : ``icosahedron``, ``octahedron``, ``sphere``, ...
     n_atoms : number of atoms.
     build : makes the positions (n_atoms, 3).
+    core : one of those that an identification searches unless asked for more.
     """
 
     name: str
@@ -57,24 +59,16 @@ class Cluster:
     shape: str
     n_atoms: int
     build: Callable[[], Floats]
+    core: bool = True
 
 
 @cache
 def bond_length(element: str) -> float | None:
-    """Nearest-neighbour distance in the element's own fcc, hcp or bcc crystal, angstrom; ``None`` for others.
+    """Nearest-neighbour contact in a metal's own crystal, angstrom; ``None`` for what is no metal or has none.
 
-    Raises KeyError for a symbol that is no element. Lattice constants: `ase.data.reference_states`.
+    Raises KeyError for a symbol that is no element. Sources: :mod:`solvus.models.structures.elements`.
     """
-    state = reference_states[atomic_numbers[element]]
-    if state is None or element in NO_METALS:
-        return None
-    symmetry = state["symmetry"]
-    if symmetry not in ("fcc", "bcc", "hcp"):
-        return None
-    a = float(str(state["a"]))
-    if symmetry == "hcp":
-        return min(a, a * math.sqrt(1.0 / 3.0 + float(str(state["c/a"])) ** 2 / 4.0))
-    return a / math.sqrt(2.0) if symmetry == "fcc" else a * math.sqrt(3.0) / 2.0
+    return close_contact(element) or other_contact(element)
 
 
 @cache
@@ -85,7 +79,7 @@ def metals() -> dict[str, float]:
 
 def volume_per_atom(family: str) -> float:
     """v in units of b^3."""
-    return 4.0 / (3.0 * math.sqrt(3.0)) if family == "bcc" else 1.0 / math.sqrt(2.0)
+    return {"bcc": 4.0 / (3.0 * math.sqrt(3.0)), "sc": 1.0}.get(family, 1.0 / math.sqrt(2.0))
 
 
 def diameter(family: str, n_atoms: float, bond: float = 1.0) -> float:
@@ -108,12 +102,13 @@ def unit_positions(positions: Floats) -> Floats:
     return centred
 
 
-def sphere(family: str, radius: float) -> Floats:
+def lattice_sphere(family: str, radius: float) -> Floats:
     """All lattice sites within ``radius`` (in b) of one atom, unit geometry: (n, 3)."""
     cell = {
         "fcc": lambda: bulk("X", "fcc", a=math.sqrt(2.0)),
         "bcc": lambda: bulk("X", "bcc", a=2.0 / math.sqrt(3.0)),
         "hcp": lambda: bulk("X", "hcp", a=1.0, c=math.sqrt(8.0 / 3.0)),
+        "sc": lambda: bulk("X", "sc", a=1.0),
     }[family]()
     # The lattice planes of a cell vector are 1 / |reciprocal vector| apart.
     reach = math.ceil((radius + 1.0) * np.linalg.norm(np.linalg.inv(cell.cell), axis=0).max()) + 1
@@ -125,7 +120,7 @@ def sphere(family: str, radius: float) -> Floats:
 
 
 def all_clusters() -> list[Cluster]:
-    """Every geometry of the library, ordered by family and size, neighbours at least ``spacing`` apart."""
+    """Every geometry of the core, ordered by family and size, neighbours at least ``spacing`` apart."""
     found = [*_icosahedra(), *_decahedra(), *_octahedra(), *_twinned_spheres()]
     for family in ("fcc", "hcp", "bcc"):
         found += _spheres(family)
@@ -139,10 +134,11 @@ def spacing(n_atoms: int) -> float:
     return 0.035 if n_atoms <= 1000 else 0.035 + 0.045 * math.log(n_atoms / 1000) / math.log(LARGEST / 1000)
 
 
-def _spaced(clusters: list[Cluster]) -> list[Cluster]:
+def spaced(clusters: list[Cluster], smallest: int = SMALLEST) -> list[Cluster]:
+    """Those from ``smallest`` to ``LARGEST`` atoms, thinned until neighbours are :func:`spacing` apart."""
     kept: list[Cluster] = []
     for cluster in sorted(clusters, key=lambda c: (c.n_atoms, c.name)):
-        wanted = SMALLEST <= cluster.n_atoms <= LARGEST
+        wanted = smallest <= cluster.n_atoms <= LARGEST
         if wanted and (
             not kept or (cluster.n_atoms / kept[-1].n_atoms) ** (1 / 3) >= 1 + spacing(kept[-1].n_atoms)
         ):
@@ -182,7 +178,7 @@ def _decahedra() -> list[Cluster]:
     for r in (0, 1, 2, 3):
         for p in range(2, 26):
             for q in range(1, 26):
-                shape = _decahedron_shape(p, q, r)
+                shape = decahedron_shape(p, q, r)
                 if shape is None:
                     continue
                 n, aspect = shape
@@ -195,10 +191,10 @@ def _decahedra() -> list[Cluster]:
                         partial(_decahedron, p, q, r),
                     )
                     (marks if r else regular).append(cluster)
-    return _spaced(regular) + _spaced(marks)
+    return spaced(regular) + spaced(marks)
 
 
-def _decahedron_shape(p: int, q: int, r: int) -> tuple[int, float] | None:
+def decahedron_shape(p: int, q: int, r: int) -> tuple[int, float] | None:
     """Atoms of ASE's ``Decahedron(p, q, r)`` and its height over width; ``None`` where it does not exist."""
     height, rings = p + q + 2 * r - 1, p + 2 * r
     inside = rings - r
@@ -228,7 +224,7 @@ def _octahedra() -> list[Cluster]:
                 partial(_octahedron, length, cut),
             )
             by_shape.setdefault(shape, []).append(cluster)
-    return [c for group in by_shape.values() for c in _spaced(group)]
+    return [c for group in by_shape.values() for c in spaced(group)]
 
 
 def _octahedron_atoms(length: int, cut: int) -> int:
@@ -248,7 +244,7 @@ def _spheres(family: str) -> list[Cluster]:
     """Spheres around an atom, one for each size that differs from the one before."""
     per_atom = volume_per_atom(family)
     largest = (3.0 * LARGEST * per_atom / (4.0 * math.pi)) ** (1 / 3)
-    distances = np.sort(np.linalg.norm(sphere(family, largest), axis=1))
+    distances = np.sort(np.linalg.norm(lattice_sphere(family, largest), axis=1))
     edges = np.flatnonzero(np.diff(distances) > 1e-6)
     clusters = [
         Cluster(
@@ -256,41 +252,11 @@ def _spheres(family: str) -> list[Cluster]:
             family,
             "sphere",
             int(last) + 1,
-            partial(sphere, family, float(distances[last]) + 1e-3),
+            partial(lattice_sphere, family, float(distances[last]) + 1e-3),
         )
         for last in edges
     ]
-    return _spaced(clusters)
-
-
-def twinned_sphere(radius: float, twins: int) -> Floats:
-    """Close-packed layers within ``radius`` (in b) whose stacking reverses at one or two twin planes.
-
-    One plane lies a third of the radius off the centre, two lie half a radius on either side: the commonest
-    growth faults of fcc particles, which shift the far neighbours and leave the near ones.
-
-    Returns
-    -------
-    (n, 3) unit geometry.
-    """
-    height = math.sqrt(2.0 / 3.0)
-    layers = np.arange(-int(radius / height) - 1, int(radius / height) + 2)
-    planes = (
-        [round(radius / 3.0 / height)] if twins == 1 else [round(s * radius / 2.0 / height) for s in (-1, 1)]
-    )
-    # The step to the next layer is +1 (ABC) or -1 (ACB) and changes sign at each twin plane.
-    steps = np.array([(-1) ** sum(layer >= plane for plane in planes) for layer in layers])
-    stacking = np.concatenate([[0], np.cumsum(steps[:-1])])
-    stacking -= stacking[np.flatnonzero(layers == 0)[0]]
-    first, second = np.array([1.0, 0.0, 0.0]), np.array([0.5, math.sqrt(0.75), 0.0])
-    reach = np.arange(-2 * math.ceil(radius) - 3, 2 * math.ceil(radius) + 4)
-    i, j = (axis.reshape(-1, 1) for axis in np.meshgrid(reach, reach))
-    plane = i * first + j * second
-    shift = (first + second) / 3.0
-    up = np.array([0.0, 0.0, height])
-    sites = np.vstack([plane + (s % 3) * shift + k * up for k, s in zip(layers, stacking, strict=True)])
-    chosen: Floats = sites[np.linalg.norm(sites, axis=1) <= radius + 1e-6]
-    return chosen
+    return spaced(clusters)
 
 
 def _twinned_spheres() -> list[Cluster]:

@@ -1,4 +1,4 @@
-"""The library of candidate geometries: metal clusters from 13 to 31,000 atoms with their scattering.
+"""The library of candidate geometries: metal clusters from 5 to 31,000 atoms with their scattering.
 
 A geometry is stored in units of its bond length b (see :mod:`solvus.models.structures.clusters`) as samples
 of its unit structure factor
@@ -6,8 +6,7 @@ of its unit structure factor
     X(q) = 1/N sum_{i != j} sin(q d_ij) / d_ij,      q = Q b without unit, d in units of b,
 
 so that F(Q) = X(Q b) / b exp(-u Q^2) for one kind of atom at any bond length b and displacement u. The near
-distances are kept too, for the correction of correlated motion. ``python -m solvus.models.structures.build``
-makes the data file.
+distances are kept too, for the correction of correlated motion. ``solvus library build`` makes the data files.
 """
 
 from __future__ import annotations
@@ -16,23 +15,25 @@ import difflib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 from ase import Atoms
 
 from solvus.models.scattering.unit_factor import UnitScattering
 from solvus.models.structures.clusters import (
-    FAMILIES,
+    ALL_FAMILIES,
     Cluster,
     all_clusters,
     bond_length,
     diameter,
     metals,
 )
+from solvus.models.structures.library_file import LibraryFileError, read
 
 DATA = Path(__file__).with_name("library.npz")
-FORMAT = 1
-"""Version of the data file's layout."""
+FURTHER = Path(__file__).with_name("library-further.npz")
+"""Geometries beside the core, in a file of their own: the core's version does not change when they do."""
+Subset = Literal["core", "all"]
 Q_LIMIT = 100.0
 """Largest q = Q b sampled: Q = 36 1/angstrom for platinum. Beyond it F is taken as zero, which costs under 1
 % of G at room temperature (u >= 0.003 angstrom^2 leaves exp(-u Q^2) < 0.02 there)."""
@@ -47,7 +48,8 @@ class LibraryError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One geometry. ``diameter`` and ``span`` (largest distance) are in units of the bond length."""
+    """One geometry. ``diameter`` and ``span`` (largest distance) are in units of the bond length; ``core`` says that an
+    identification searches it unless asked for more."""
 
     index: int
     name: str
@@ -55,6 +57,7 @@ class Entry:
     shape: str
     n_atoms: int
     span: float
+    core: bool = True
 
     @property
     def diameter(self) -> float:
@@ -90,10 +93,20 @@ class Library:
         self._by_name = {entry.name: entry for entry in entries}
 
     @staticmethod
-    def load() -> Library:
-        """The library shipped with the package. Raises LibraryError when the data file is of another
-        format."""
-        return _load()
+    def load(subset: Subset = "core") -> Library:
+        """The geometries shipped with the package: the core, which identification and the planner's descriptors rest
+        on, or all. Raises LibraryError when a data file is missing or of another format."""
+        return _load(subset)
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families that have an entry here, in the order of ``ALL_FAMILIES``."""
+        held = {entry.family for entry in self.entries}
+        return tuple(family for family in ALL_FAMILIES if family in held)
+
+    def _require_family(self, family: str) -> None:
+        if family not in self.families:
+            raise LibraryError(f"family: {family!r} is not one of {', '.join(self.families)}")
 
     def scattering(self, entry: Entry) -> UnitScattering:
         return self._scattering[entry.index]
@@ -109,7 +122,7 @@ class Library:
             For an unknown family.
         """
         if family is not None:
-            _require_family(family)
+            self._require_family(family)
         return tuple(
             entry
             for entry in self.entries
@@ -176,12 +189,7 @@ def require_metal(element: str) -> float:
         hint = difflib.get_close_matches(element, metals(), n=2, cutoff=0.3)
         suggestion = f"; did you mean {' or '.join(hint)}?" if hint else "; use symbols such as Pt or Au"
         raise LibraryError(f"element: {element!r} is not a chemical element{suggestion}") from None
-    raise LibraryError(f"element: {element} has no close-packed or bcc crystal, so no bond length is known")
-
-
-def _require_family(family: str) -> None:
-    if family not in FAMILIES:
-        raise LibraryError(f"family: {family!r} is not one of {', '.join(FAMILIES)}")
+    raise LibraryError(f"element: {element} has no metal crystal of its own, so no bond length is known")
 
 
 def _number_gap(name: str, other: str) -> float:
@@ -192,30 +200,28 @@ def _number_gap(name: str, other: str) -> float:
 
 @cache
 def _clusters() -> dict[str, Cluster]:
-    return {cluster.name: cluster for cluster in all_clusters()}
+    from solvus.models.structures.further_clusters import (
+        further_clusters,
+    )  # a second of work, for builders of atoms only
+
+    return {cluster.name: cluster for cluster in (*all_clusters(), *further_clusters())}
 
 
 @cache
-def _load() -> Library:
-    with np.load(DATA) as data:
-        if int(data["format"]) != FORMAT:
-            raise LibraryError(f"{DATA.name}: format {int(data['format'])}, but this version reads {FORMAT}")
-        arrays = {key: data[key] for key in data.files}
-    names, families, shapes = (arrays[key].tolist() for key in ("name", "family", "shape"))
-    ends = np.cumsum(arrays["n_samples"])
-    near_ends = np.cumsum(arrays["n_near"])
-    entries, scattering = [], []
-    for i, name in enumerate(names):
-        entries.append(
-            Entry(i, name, families[i], shapes[i], int(arrays["n_atoms"][i]), float(arrays["span"][i]))
-        )
-        near = slice(int(near_ends[i] - arrays["n_near"][i]), int(near_ends[i]))
-        scattering.append(
-            UnitScattering(
-                float(arrays["step"][i]),
-                arrays["samples"][int(ends[i] - arrays["n_samples"][i]) : int(ends[i])].astype(np.float64),
-                arrays["near_distance"][near].astype(np.float64),
-                arrays["near_pairs"][near].astype(np.float64),
+def _load(subset: Subset) -> Library:
+    files = [(DATA, True)] if subset == "core" else [(DATA, True), (FURTHER, False)]
+    entries: list[Entry] = []
+    scattering: list[UnitScattering] = []
+    versions = []
+    for path, core in files:
+        try:
+            rows, version = read(path)
+        except LibraryFileError as error:
+            raise LibraryError(str(error)) from error
+        versions.append(version)
+        for row in rows:
+            entries.append(
+                Entry(len(entries), row.name, row.family, row.shape, row.n_atoms, row.span, core=core)
             )
-        )
-    return Library(tuple(entries), tuple(scattering), str(arrays["version"]))
+            scattering.append(row.scattering)
+    return Library(tuple(entries), tuple(scattering), "+".join(versions))
