@@ -113,3 +113,31 @@ def scattering(
         cost_figure(rows, plot)
     if as_json:
         print_json([row.document() for row in rows])
+
+
+@bench_app.command("refinement")
+def refinement(
+    repeats: Annotated[int, typer.Option(min=1, max=50, help="Fits that are timed; medians are shown.")] = 5,
+    draws: Annotated[int, typer.Option(min=10, max=10_000, help="Noise draws for the z-scores.")] = 200,
+    starts: Annotated[int, typer.Option(min=1, max=1000, help="Random starts.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """The refinement on a synthetic CeO2 pattern: its speed beside pdffit2, its uncertainties and its starts.
+
+    Example: solvus bench refinement --json
+    """
+    from solvus.simulations.benchmarks import refinement as benchmark
+
+    rows: list[benchmark.Row] = []
+    for row in benchmark.bench(repeats, draws, starts):
+        rows.append(row)
+        if as_json:
+            continue
+        value = "" if row.value is None else f"{row.value:.4g} {row.unit}".strip()
+        verdict = {None: "", True: "ok", False: "NOT MET"}[row.passed]
+        goal = f"(goal {row.goal})" if row.goal else ""
+        out.print(
+            f"{row.name:52} {value:>14}  {goal} {verdict} {row.note}".rstrip(), highlight=False, markup=False
+        )
+    if as_json:
+        print_json([row.document() for row in rows])

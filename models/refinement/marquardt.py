@@ -6,7 +6,7 @@ Minimised is S(x) = |e(x)|^2 over lower <= x <= upper. With J the Jacobian, in u
 
 over the variables that are not held on a bound by the gradient; the step is cut at the bounds. The damping follows
 the ratio of the achieved to the predicted decrease (Nielsen, IMM-REP-1999-05). It ends where the undamped step is
-below a thousandth of a standard uncertainty in every direction, which is all that data can ask.
+below a hundredth of a standard uncertainty in every direction, which is all that data can ask.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ Floats = NDArray[np.float64]
 Evaluate = Callable[[Floats], tuple[Floats, Floats]]
 Verdict = Literal["converged", "stuck", "limit"]
 
-ENOUGH = 1e-3
-"""Of a standard uncertainty: the step below which nothing is gained."""
+ENOUGH = 1e-2
+"""Of a standard uncertainty (as if all points were independent): the step below which nothing is gained."""
 EXACT = 1e-22
 """Share of the first S below which data without noise count as met."""
 FIRST_DAMPING = 1e-3
+FIRST_GROWTH = 4.0
+"""Of the damping after a step that failed; twice that after the next."""
+LEAST_DAMPING = 1e-5
+"""A step is then Gauss and Newton's but for directions that the data hardly determine."""
 MOST_DAMPING = 1e10
 """Steps are then 1e-10 of Gauss and Newton's: no decrease is to be found."""
 FLAT = 1e-14
@@ -68,7 +72,7 @@ def minimise(
     x = np.clip(start, lower, upper)
     residual, jacobian = evaluate(x)
     first = cost = float(residual @ residual)
-    damping, growth, count = FIRST_DAMPING, 2.0, 1
+    damping, growth, count = FIRST_DAMPING, FIRST_GROWTH, 1
     verdict: Verdict = "limit"
     gram, slope = _normal(residual, jacobian, natural)
     while count < most:
@@ -91,8 +95,8 @@ def minimise(
         if np.isfinite(cost_there) and cost_there < cost:
             x, residual, jacobian, cost = trial, residual_there, jacobian_there, cost_there
             gram, slope = _normal(residual, jacobian, natural)
-            damping *= max(1.0 / 10.0, 1.0 - (2.0 * gain - 1.0) ** 3)
-            growth = 2.0
+            damping = max(LEAST_DAMPING, damping * max(0.1, 1.0 - (2.0 * gain - 1.0) ** 3))
+            growth = FIRST_GROWTH
         else:
             damping *= growth
             growth *= 2.0

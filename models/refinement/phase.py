@@ -163,7 +163,7 @@ class Phase:
 
     def site(self, k: int, values: Mapping[str, float]) -> Floats:
         """Fractional coordinates of a site of the asymmetric unit: (3,)."""
-        place = self.orbits[k].positions[0].copy()
+        place: Floats = self.orbits[k].positions[0].copy()
         for name, (site, direction) in self.coordinates.items():
             if site in self._together(k):
                 place += direction * (values[name] - self.parameters[name].value)

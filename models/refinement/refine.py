@@ -238,11 +238,11 @@ def _part(
         raise RefinementError("qmax: the pattern does not say how far in Q it was measured; give it (--qmax)")
     low, high = options.window
     if not 0.0 < low < high:
-        raise RefinementError(f"window: {low:g} to {high:g} is no range of positive distances")
+        raise RefinementError(f"range: {low:g} to {high:g} is no range of positive distances")
     inside = (pattern.x >= low - 1e-9) & (pattern.x <= high + 1e-9)
     if int(inside.sum()) < 2:
         raise RefinementError(
-            f"window: only {int(inside.sum())} points between {low:g} and {high:g} angstrom; "
+            f"range: only {int(inside.sum())} points between {low:g} and {high:g} angstrom; "
             f"the pattern covers {pattern.x[0]:g} to {pattern.x[-1]:g}"
         )
     r = np.asarray(pattern.x[inside])
