@@ -111,8 +111,10 @@ def _upper(n: int) -> NDArray[np.int64]:
 
 def _factors(places: Floats) -> tuple[Floats, Floats]:
     """(x, |x|^2, 1) and (-2 x, 1, |x|^2), whose products are squared distances."""
-    squares, ones = np.einsum("ij,ij->i", places, places)[:, None], np.ones((len(places), 1))
-    return np.hstack([places, squares, ones]), np.hstack([-2.0 * places, ones, squares])
+    left, right = np.ones((2, len(places), 5))
+    left[:, :3], right[:, :3] = places, -2.0 * places
+    left[:, 3] = right[:, 4] = np.einsum("ij,ij->i", places, places)
+    return left, right
 
 
 def _squared(factors: tuple[Floats, Floats], rows: slice, columns: slice) -> Floats:
@@ -132,10 +134,13 @@ class _Sorted:
     @classmethod
     def of(cls, positions: torch.Tensor, occupancy: torch.Tensor, kinds: torch.Tensor) -> _Sorted:
         numbers = kinds.cpu().numpy()
+        places = positions.detach().cpu().numpy().astype(np.float64)
+        filled = occupancy.detach().cpu().numpy().astype(np.float64)
         order = np.argsort(numbers, kind="stable")
-        places = positions.detach().cpu().numpy().astype(np.float64)[order]
-        filled = occupancy.detach().cpu().numpy().astype(np.float64)[order]
-        return cls(order, places - places.mean(axis=0), filled, numbers[order])
+        if numbers.any():
+            places, filled, numbers = places[order], filled[order], numbers[order]
+        places -= np.add.reduce(places) / len(places)
+        return cls(order, places, filled, numbers)
 
 
 def _table(atoms: _Sorted, nodes: int, step: float) -> Floats:

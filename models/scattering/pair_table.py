@@ -240,5 +240,6 @@ def _kinds(structure: Structure, number: torch.Tensor) -> tuple[torch.Tensor, bo
 def _diameter(structure: Structure) -> float:
     """Not less than the longest distance: twice the radius about the middle, angstrom."""
     places = structure.positions.detach()
-    middle = 0.5 * (places.amax(dim=-2, keepdim=True) + places.amin(dim=-2, keepdim=True))
-    return 2.0 * float((places - middle).norm(dim=-1).max()) + 1e-6
+    low, high = torch.aminmax(places, dim=-2, keepdim=True)
+    radius = torch.linalg.vector_norm(places - 0.5 * (low + high), dim=-1)
+    return 2.0 * float(radius.max()) + 1e-6

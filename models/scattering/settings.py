@@ -108,8 +108,8 @@ class Settings:
 
     def batched(self) -> dict[str, torch.Tensor]:
         """The settings that are (b,) tensors."""
-        values = {name: getattr(self, name) for name in _NUMBERS}
-        return {k: v for k, v in values.items() if isinstance(v, torch.Tensor) and v.ndim == 1}
+        values = self.__dict__.items()
+        return {k: v for k, v in values if isinstance(v, torch.Tensor) and v.ndim == 1}
 
     def part(self, start: int, stop: int) -> Settings:
         """Some of the b."""

@@ -44,8 +44,8 @@ def _taylor(pieces: int) -> tuple[Floats, Floats, Floats]:
     )
 
 
-STENCILS = tuple(order @ COEFFICIENTS for order in _taylor(FINE))
-"""What the sums of w, w t and w t^2 in each piece of an interval give to the nodes around: (FINE, POINTS) each."""
+STENCILS = tuple((order @ COEFFICIENTS).T for order in _taylor(FINE))
+"""What the sums of w, w t and w t^2 in each piece of an interval give to the nodes around: (POINTS, FINE) each."""
 
 
 def spread(
@@ -96,8 +96,11 @@ def fine_to_nodes(sums: Floats, *, packed: bool) -> Floats:
     if packed:
         np.rint(sums[1] / SHIFT, out=sums[0])
         sums[1] -= SHIFT * sums[0]
-    shares = sum(s.reshape(-1, FINE) @ stencil for s, stencil in zip(sums, STENCILS, strict=True))
-    nodes: Floats = _overlapped(np.asarray(shares).T[:, None])[0]
+    counts, slopes, curvatures = sums.reshape(3, -1, FINE)
+    shares = STENCILS[0] @ counts.T
+    shares += STENCILS[1] @ slopes.T
+    shares += STENCILS[2] @ curvatures.T
+    nodes: Floats = _overlapped(shares[:, None])[0]
     return nodes
 
 
