@@ -11,7 +11,11 @@ from solvus.agent.commandline.console import fail, out, print_json
 from solvus.agent.commandline.curve_plot import check_picture, draw
 
 if TYPE_CHECKING:
-    from ase import Atoms
+    from solvus.models.scattering.sample import Sample
+    from solvus.models.scattering.structure import Structure
+
+LEAST_SHARE = 1e-3
+"""Of the atoms; members of a family with less do not show."""
 
 
 def simulate(
@@ -28,30 +32,88 @@ def simulate(
     qbroad: Annotated[float, typer.Option(min=0.0, max=0.5, help="1/angstrom.")] = 0.0,
     rmax: Annotated[float, typer.Option(min=1.0, max=200.0, help="Last r of G(r), angstrom.")] = 30.0,
     rstep: Annotated[float, typer.Option(min=0.001, max=0.5, help="Step of r, angstrom.")] = 0.01,
-    u_iso: Annotated[float, typer.Option(min=0.0001, max=0.2, help="Displacement, angstrom^2.")] = 0.005,
+    u_iso: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0001, max=0.2, help="Displacement of all atoms, angstrom^2. Default: the CIF's, else 0.005."
+        ),
+    ] = None,
     radiation: Annotated[Literal["xray", "neutron"], typer.Option(help="Kind of beam.")] = "xray",
     wavelength: Annotated[
         float | None,
         typer.Option(min=0.01, max=20.0, help="angstrom; gives powder lines the factors of I(2theta)."),
     ] = None,
     fwhm: Annotated[float, typer.Option(min=1e-4, max=1.0, help="Width of powder lines, 1/angstrom.")] = 0.02,
+    diameter: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0, max=1e5, help="Cut spheres of this (median) diameter from a crystal, angstrom."
+        ),
+    ] = None,
+    sigma_diameter: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Standard deviation of ln(diameter); of a library cluster: over its shape."
+        ),
+    ] = 0.0,
+    size_weighting: Annotated[
+        Literal["number", "volume"], typer.Option(help="What the distribution of diameters counts.")
+    ] = "number",
+    others: Annotated[
+        list[str] | None, typer.Option("--with", help="Another structure of a mixture; may be repeated.")
+    ] = None,
+    fractions: Annotated[
+        list[float] | None,
+        typer.Option("--fraction", min=0.0, max=1.0, help="Share of each --with, in their order."),
+    ] = None,
+    fraction_by: Annotated[
+        Literal["atoms", "mass"], typer.Option(help="What --fraction is a share of.")
+    ] = "atoms",
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            min=1.0,
+            max=1e15,
+            help="Counts in a bin of 0.02/angstrom at Q = 10/angstrom; of powder and saxs: at the strongest point.",
+        ),
+    ] = None,
+    drift: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Background left in, as a share of the signal at Q = 10.")
+    ] = 0.0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the noise. Default: drawn, and printed.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the curve (.png, .pdf, .svg).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Simulate the noise-free pattern of a structure.
+    """Simulate the pattern of a structure or a mixture, with counting noise where it is asked for.
 
-    Example: solvus simulate "Au icosahedron-561" --technique pdf --qdamp 0.03 -o au.gr --plot au.png
+    Example: solvus simulate "Au icosahedron-561" --qdamp 0.03 --noise 1e6 --seed 1 -o au.gr --plot au.png
+
+    Example: solvus simulate anatase.cif --with rutile.cif --fraction 0.2 --fraction-by mass --diameter 80 -o p25.gr
     """
+    import secrets
+
     from solvus.models.formats.write import write_pattern
+    from solvus.models.scattering.noise import NoiseModel
     from solvus.models.scattering.techniques import Instrument, simulated
 
     check_picture(plot)
+    if noise is None and (seed is not None or drift > 0.0):
+        fail("--seed, --drift: nothing is drawn without --noise", as_json)
+    used = secrets.randbits(32) if seed is None else seed
     try:
-        atoms = _atoms(structure)
-        if output.exists() and Path(structure).exists() and output.samefile(structure):
-            fail(f"-o: {output} is the structure itself; name another", as_json)
+        for name in (structure, *(others or [])):
+            if output.exists() and Path(name).exists() and output.samefile(name):
+                fail(f"-o: {output} is the structure itself; name another", as_json)
+        sample = _sample(
+            (structure, *(others or [])),
+            fractions or [],
+            fraction_by,
+            (diameter, sigma_diameter, size_weighting),
+        )
         pattern = simulated(
-            atoms,
+            sample,
             technique,
             Instrument(
                 qmin=qmin,
@@ -64,6 +126,8 @@ def simulate(
                 radiation=radiation,
                 wavelength=wavelength,
                 fwhm=fwhm,
+                noise=None if noise is None else NoiseModel(counts=noise, drift=drift),
+                seed=used,
             ),
         )
         write_pattern(pattern, output)
@@ -71,6 +135,7 @@ def simulate(
         fail(str(error), as_json)
     if plot is not None:
         draw(plot, [(f"{structure}: {technique}", [(technique, pattern)])], log=technique == "saxs")
+    atoms = sum(len(s.species) for s in sample.structures)
     if as_json:
         print_json(
             {
@@ -78,27 +143,89 @@ def simulate(
                 "technique": technique,
                 "quantity": pattern.quantity,
                 "points": len(pattern.x),
+                "atoms": atoms,
+                "structures": len(sample.structures),
+                "seed": None if noise is None else used,
+                "conditions": pattern.conditions.model_dump(mode="json"),
             }
-            | {"atoms": len(atoms), "conditions": pattern.conditions.model_dump(mode="json")}
         )
         return
     out.print(
-        f"{output}: {pattern.quantity}, {len(pattern.x)} points, {len(atoms)} atoms "
-        f"({pattern.conditions.composition})",
+        f"{output}: {pattern.quantity}, {len(pattern.x)} points, {atoms} atoms "
+        f"({pattern.conditions.composition})" + ("" if noise is None else f", seed {used}"),
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _atoms(text: str) -> Atoms:
+def _sample(
+    names: tuple[str, ...],
+    fractions: list[float],
+    by: Literal["atoms", "mass"],
+    size: tuple[float | None, float, Literal["number", "volume"]],
+) -> Sample:
+    """The first structure has what the fractions of the others leave."""
+    from solvus.models.scattering.sample import Sample
+    from solvus.models.scattering.settings import SettingsError
+    from solvus.models.scattering.size_distribution import Lognormal
+
+    if len(fractions) != len(names) - 1:
+        raise SettingsError(f"--fraction: {len(fractions)} for {len(names) - 1} --with; give one for each")
+    if sum(fractions) > 1.0:
+        raise SettingsError(
+            f"--fraction: together {sum(fractions):g}; at most 1, the first structure has the rest"
+        )
+    diameter, spread, weighting = size
+    structures = [_structure(name) for name in names]
+    if diameter is not None:
+        if all(s.lattice is None for s in structures):
+            raise SettingsError("--diameter: spheres are cut from crystals; a cluster has its own size")
+        return Sample.of(
+            structures, [1.0 - sum(fractions), *fractions], by=by, size=Lognormal(diameter, spread, weighting)
+        )
+    if spread > 0.0:
+        if len(names) > 1:
+            raise SettingsError("--sigma-diameter: of a mixture only with --diameter, for its crystals")
+        return _family(names[0], spread, weighting)
+    return Sample.of(structures, [1.0 - sum(fractions), *fractions], by=by)
+
+
+def _structure(text: str) -> Structure:
     """A file where one is named, else an entry of the library."""
+    from solvus.models.scattering.structure import from_ase
+    from solvus.models.structures.cif_structure import read_cif
     from solvus.models.structures.library import Library
     from solvus.models.structures.structure_files import read_structure
 
     path = Path(text).expanduser()
-    if path.exists() or path.suffix.lower() in {".xyz", ".cif", ".vasp", ".pdb"}:
-        return read_structure(path)
+    if path.suffix.lower() == ".cif":
+        return read_cif(path).structure
+    if path.exists() or path.suffix.lower() in {".xyz", ".vasp", ".pdb"}:
+        return from_ase(read_structure(path))
     library = Library.load()
     named = library.resolve(text)
-    return library.atoms(named.entry.name, named.element)
+    return from_ase(library.atoms(named.entry.name, named.element))
+
+
+def _family(text: str, spread: float, weighting: Literal["number", "volume"]) -> Sample:
+    """A library cluster and its neighbours in size, of the same shape."""
+    from solvus.models.scattering.sample import Sample
+    from solvus.models.scattering.settings import SettingsError
+    from solvus.models.scattering.size_distribution import Lognormal, member_fractions
+    from solvus.models.scattering.structure import from_ase
+    from solvus.models.structures.library import Library
+
+    if Path(text).suffix or Path(text).exists():
+        raise SettingsError(
+            "--sigma-diameter: of a crystal it needs --diameter, and a single cluster has one size only"
+        )
+    library = Library.load()
+    named = library.resolve(text)
+    kin = [e for e in library.entries if (e.family, e.shape) == (named.entry.family, named.entry.shape)]
+    kin = sorted({e.diameter: e for e in kin}.values(), key=lambda e: e.diameter)
+    distribution = Lognormal(named.entry.diameter, spread, weighting)
+    shares = member_fractions(distribution, [e.diameter for e in kin], [e.n_atoms for e in kin]).tolist()
+    used = [(e, share) for e, share in zip(kin, shares, strict=True) if share > LEAST_SHARE]
+    structures = [from_ase(library.atoms(e.name, named.element)) for e, _ in used]
+    return Sample.of(structures, [share for _, share in used])

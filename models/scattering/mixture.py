@@ -186,7 +186,7 @@ def weight_of(phases: Phases, shares: torch.Tensor, number: int, q: torch.Tensor
         scattering_power(c, q, settings.radiation, lengths=settings.lengths) for c in phases.compositions
     ]
     whole = scattering_power(
-        whole_composition(phases, shares), q, settings.radiation, lengths=settings.lengths
+        whole_composition(phases.compositions, shares), q, settings.radiation, lengths=settings.lengths
     )
     return share * powers[number].square_mean / whole.square_mean
 
@@ -199,14 +199,14 @@ def _alike(compositions: Sequence[Composition]) -> bool:
     )
 
 
-def whole_composition(phases: Phases, shares: torch.Tensor) -> Composition:
-    """Of the whole sample."""
-    names = tuple(sorted({name for c in phases.compositions for name in c.species}))
+def whole_composition(compositions: Sequence[Composition], shares: torch.Tensor) -> Composition:
+    """Of a sample whose atoms its phases share as stated, (p,) or (b, p)."""
+    names = tuple(sorted({name for c in compositions for name in c.species}))
     columns = []
     for name in names:
         parts = [
             shares[..., p] * c.share[..., c.species.index(name)]
-            for p, c in enumerate(phases.compositions)
+            for p, c in enumerate(compositions)
             if name in c.species
         ]
         columns.append(sum(parts[1:], start=parts[0]))
@@ -217,7 +217,7 @@ def mixed_intensity(phases: Phases, shares: torch.Tensor) -> tuple[torch.Tensor,
     """Q and the coherent intensity per atom, <f^2> + <f>^2 (S - 1), of a mixture: (m,), and (m,) or (b, m)."""
     curves, settings = mixed(phases, shares), phases.settings[0]
     power: Power = scattering_power(
-        whole_composition(phases, shares), curves.q, settings.radiation, lengths=settings.lengths
+        whole_composition(phases.compositions, shares), curves.q, settings.radiation, lengths=settings.lengths
     )
     return curves.q, power.mean_square + power.square_mean * (curves.s() - 1.0)
 

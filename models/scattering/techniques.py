@@ -1,4 +1,4 @@
-"""The noise-free curve of a structure for each technique: pdf, sq, powder, saxs.
+"""The curve of a sample for each technique: pdf, sq, powder, saxs; with the noise of counting where it is asked for.
 
 One :class:`Instrument` says the conditions; :func:`simulated` answers with a Pattern. Lengths in angstrom, Q
 in 1/angstrom.
@@ -7,21 +7,28 @@ in 1/angstrom.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from ase import Atoms
+import torch
 
 from solvus.models.pattern import Conditions, Pattern, PatternError
-from solvus.models.scattering.calculate import calculate
 from solvus.models.scattering.debye import pair_histogram
-from solvus.models.scattering.form_factors import Radiation
-from solvus.models.scattering.powder import Profile, intensity_q, intensity_two_theta, reflections
+from solvus.models.scattering.form_factors import Radiation, element_of, form_factors
+from solvus.models.scattering.noise import NoiseModel, measured
+from solvus.models.scattering.powder import (
+    Profile,
+    Reflections,
+    intensity_q,
+    intensity_two_theta,
+    reflections,
+)
+from solvus.models.scattering.sample import Sample, atoms_in
 from solvus.models.scattering.settings import Settings
+from solvus.models.scattering.small_angle import Floats, lognormal_spheres
 from solvus.models.scattering.small_angle import cluster as small_angle
-from solvus.models.scattering.structure import StructureError, from_ase
+from solvus.models.scattering.structure import Structure, StructureError
 
 Technique = Literal["pdf", "sq", "powder", "saxs"]
 RANGES: dict[str, tuple[float, float]] = {
@@ -38,7 +45,11 @@ FWHM = 0.02
 
 @dataclass(frozen=True)
 class Instrument:
-    """Conditions of a simulation; ``None`` takes the technique's usual value."""
+    """Conditions of a simulation; ``None`` takes the technique's usual value.
+
+    ``u_iso`` takes the place of the structures' displacements. ``noise`` is that of ``pdf`` and ``sq``; of ``powder``
+    and ``saxs`` only its counts apply, at the strongest point. ``seed`` belongs to it.
+    """
 
     qmin: float | None = None
     qmax: float | None = None
@@ -46,20 +57,27 @@ class Instrument:
     qbroad: float = 0.0
     rmax: float = 30.0
     rstep: float = 0.01
-    u_iso: float = 0.005
+    u_iso: float | None = None
     radiation: Radiation = "xray"
     wavelength: float | None = None
     fwhm: float = FWHM
+    noise: NoiseModel | None = None
+    seed: int = 0
 
 
-def simulated(atoms: Atoms, technique: Technique, instrument: Instrument) -> Pattern:
+def simulated(sample: Sample, technique: Technique, instrument: Instrument) -> Pattern:
     """Calculate one curve.
 
     Parameters
     ----------
-    atoms : finite, or periodic in all three directions; powder lines need a crystal, small angles a finite particle.
+    sample : finite structures or crystals; powder lines need crystals, small angles finite particles or spheres cut
+        from a crystal.
     technique : ``"pdf"`` gives G(r), ``"sq"`` S(Q), ``"powder"`` and ``"saxs"`` I(Q). A powder pattern with a
         wavelength has the Lorentz and polarisation factors of I(2theta), on its own grid of Q.
+
+    Returns
+    -------
+    Pattern with ``dy`` where there is noise; noisy S(Q) stands on the bins it was counted in.
 
     Raises
     ------
@@ -78,73 +96,119 @@ def simulated(atoms: Atoms, technique: Technique, instrument: Instrument) -> Pat
         qdamp=instrument.qdamp or None,
         qbroad=instrument.qbroad or None,
         wavelength=instrument.wavelength,
-        composition=_formula(atoms),
+        composition=sample.formula(),
     )
-    if technique == "powder":
-        return _powder(atoms, instrument, conditions, (qmin, qmax))
-    if technique == "saxs":
-        return _small_angle(atoms, instrument, conditions, (qmin, qmax))
-    curves = calculate(
-        from_ase(atoms, u_iso=instrument.u_iso),
-        Settings(
-            qmin=qmin,
-            qmax=qmax,
-            qdamp=instrument.qdamp,
-            qbroad=instrument.qbroad,
-            rmax=instrument.rmax + instrument.rstep,
-            rstep=instrument.rstep,
-            radiation=instrument.radiation,
-        ),
+    if instrument.u_iso is not None:
+        moved = [replace(s, u=torch.full_like(s.occupancy, instrument.u_iso)) for s in sample.structures]
+        sample = replace(sample, structures=tuple(moved))
+    if technique in ("pdf", "sq"):
+        return _total(sample, technique, instrument, conditions, (qmin, qmax))
+    q = np.arange(qmin, qmax, STEPS[technique])
+    y = _powder(sample, instrument, q) if technique == "powder" else _small_angle(sample, instrument, q)
+    dy = None
+    if instrument.noise is not None:
+        y, dy = _counted(y, instrument.noise.counts, instrument.seed)
+    return Pattern(quantity="I", x_unit="1/angstrom", x=q, y=y, dy=dy, conditions=conditions)
+
+
+def _total(
+    sample: Sample, technique: str, instrument: Instrument, conditions: Conditions, span: tuple[float, float]
+) -> Pattern:
+    """G(r) or S(Q)."""
+    if technique == "sq" and sample.size is not None:
+        raise StructureError(
+            "diameter: S(Q) of spheres is not calculated; take --technique pdf, or cut an .xyz"
+        )
+    settings = Settings(
+        qmin=span[0],
+        qmax=span[1],
+        qdamp=instrument.qdamp,
+        qbroad=instrument.qbroad,
+        rmax=instrument.rmax + instrument.rstep,
+        rstep=instrument.rstep,
+        radiation=instrument.radiation,
     )
+    curves, deviation = sample.curves(settings), None
+    if instrument.noise is not None:
+        generator = torch.Generator().manual_seed(instrument.seed)
+        made = measured(curves, sample.composition, settings, instrument.noise, generator)
+        curves, errors = made.curves, made.errors
+        deviation = (errors.deviation(curves.r) if technique == "pdf" else errors.deviation_f()).numpy()
     if technique == "pdf":
         r = np.round(curves.r.numpy(), 10)
-        return Pattern(quantity="G", x=r, y=curves.g.numpy(), conditions=conditions)
+        return Pattern(quantity="G", x=r, y=curves.g.numpy(), dy=deviation, conditions=conditions)
     q, s = curves.q.numpy(), curves.s().numpy()
-    inside = (q >= qmin) & (q <= qmax)
-    return Pattern(quantity="S", x_unit="1/angstrom", x=q[inside], y=s[inside], conditions=conditions)
+    inside = (q >= span[0]) & (q <= span[1])
+    dy = None if deviation is None else (deviation / q)[inside]
+    return Pattern(quantity="S", x_unit="1/angstrom", x=q[inside], y=s[inside], dy=dy, conditions=conditions)
 
 
-def _formula(atoms: Atoms) -> str:
-    """Smallest whole numbers of each element, as in ``CeO2``."""
-    counts = Counter(list(atoms.symbols))
-    divisor = math.gcd(*counts.values())
-    return "".join(f"{name}{n // divisor if n > divisor else ''}" for name, n in sorted(counts.items()))
+def _counted(y: Floats, counts: float, seed: int) -> tuple[Floats, Floats]:
+    """A curve as counted, with its uncertainty: ``counts`` at its strongest point."""
+    dose = counts / float(y.max())
+    found = np.random.default_rng(seed).poisson(np.maximum(y, 0.0) * dose)
+    # The usual estimate sqrt(N) would be zero where nothing was counted.
+    return found / dose, np.sqrt(np.maximum(found, 1.0)) / dose
 
 
-def _powder(
-    atoms: Atoms, instrument: Instrument, conditions: Conditions, span: tuple[float, float]
-) -> Pattern:
-    if not atoms.pbc.all():
+def _powder(sample: Sample, instrument: Instrument, q: Floats) -> Floats:
+    """On the scale of the first phase's cell."""
+    if sample.size is not None:
+        raise StructureError("diameter: widens no powder lines here; set their width with --fwhm")
+    total = np.zeros(len(q))
+    cells = [_cells(structure) for structure in sample.structures]
+    for structure, share, cell in zip(sample.structures, sample.shares, cells, strict=True):
+        lines = reflections(structure, float(q[-1]) + 1.0, radiation=instrument.radiation)
+        # A cell's lines are denser in Q by its volume: |F|^2 counts by the number of cells over their volume.
+        total += share * cells[0] / cell * _lines(lines, instrument, q)
+    return total
+
+
+def _cells(structure: Structure) -> float:
+    """Atoms in a cell times its volume."""
+    if structure.lattice is None:
         raise StructureError(
             "structure: powder lines need a crystal; give a .cif, or take --technique sq or saxs"
         )
-    q = np.arange(span[0], span[1], STEPS["powder"])
-    lines = reflections(
-        from_ase(atoms, u_iso=instrument.u_iso), span[1] + 1.0, radiation=instrument.radiation
-    )
+    return atoms_in(structure) * float(structure.volume().detach())
+
+
+def _lines(lines: Reflections, instrument: Instrument, q: Floats) -> Floats:
     if instrument.wavelength is None:
-        y = intensity_q(lines, q, fwhm=instrument.fwhm)
-    else:
-        sine = q * instrument.wavelength / (4.0 * math.pi)
-        if sine[-1] >= 1.0:
-            end = 4.0 * math.pi / instrument.wavelength
-            raise PatternError(f"qmax: {span[1]:g} lies beyond 4 pi / wavelength = {end:.3g} 1/angstrom")
-        angle = np.degrees(2.0 * np.arcsin(sine))
-        width = math.degrees(instrument.fwhm * instrument.wavelength / (2.0 * math.pi))
-        y = intensity_two_theta(
-            lines, angle, instrument.wavelength, profile=Profile(w=width**2), radiation=instrument.radiation
-        )
-    return Pattern(quantity="I", x_unit="1/angstrom", x=q, y=y, conditions=conditions)
+        return intensity_q(lines, q, fwhm=instrument.fwhm)
+    sine = q * instrument.wavelength / (4.0 * math.pi)
+    if sine[-1] >= 1.0:
+        end = 4.0 * math.pi / instrument.wavelength
+        raise PatternError(f"qmax: {q[-1]:.4g} lies beyond 4 pi / wavelength = {end:.3g} 1/angstrom")
+    angle = np.degrees(2.0 * np.arcsin(sine))
+    width = math.degrees(instrument.fwhm * instrument.wavelength / (2.0 * math.pi))
+    return intensity_two_theta(
+        lines, angle, instrument.wavelength, profile=Profile(w=width**2), radiation=instrument.radiation
+    )
 
 
-def _small_angle(
-    atoms: Atoms, instrument: Instrument, conditions: Conditions, span: tuple[float, float]
-) -> Pattern:
-    if atoms.pbc.any():
+def _small_angle(sample: Sample, instrument: Instrument, q: Floats) -> Floats:
+    """Mean I(q) of a particle."""
+    if any(structure.lattice is not None for structure in sample.structures):
+        return _spheres(sample, instrument, q)
+    total, particles = np.zeros(len(q)), 0.0
+    for structure, share in zip(sample.structures, sample.shares, strict=True):
+        number = share / atoms_in(structure)
+        places = structure.positions.detach().numpy()
+        histogram = pair_histogram(places, [element_of(name) for name in structure.species])
+        u = 0.0 if structure.anisotropic else float(structure.u.detach().mean())
+        total += number * small_angle(histogram, q, u_iso=u, radiation=instrument.radiation)
+        particles += number
+    return total / particles
+
+
+def _spheres(sample: Sample, instrument: Instrument, q: Floats) -> Floats:
+    structure, size = sample.structures[0], sample.size
+    if len(sample.structures) > 1 or size is None:
         raise StructureError(
-            "structure: small angles need a finite particle; cut one from the crystal as .xyz"
+            "structure: small angles need a finite particle; give a crystal one --diameter, or cut it as .xyz"
         )
-    q = np.arange(span[0], span[1], STEPS["saxs"])
-    histogram = pair_histogram(atoms.positions, list(atoms.symbols))
-    y = small_angle(histogram, q, u_iso=instrument.u_iso, radiation=instrument.radiation)
-    return Pattern(quantity="I", x_unit="1/angstrom", x=q, y=y, conditions=conditions)
+    f = form_factors(structure.species, [0.0], instrument.radiation)[:, 0]
+    density = float(f @ structure.occupancy.detach().numpy()) / float(structure.volume().detach())
+    mu, spread = (float(v) for v in size.of_number())
+    return lognormal_spheres(q, 0.5 * math.exp(mu), spread, density)
