@@ -7,7 +7,7 @@
 ``convention="exact"`` (the default) transforms each pair of elements with its own f_i(Q) f_j(Q) / <f(Q)>^2 over a
 window wide enough to leave no trace. ``convention="srreal"`` reproduces diffpy.srreal to rounding, with its grids and
 its form factors at Q = 0. They differ by up to 2 % of max |G| for one element and by more where light and heavy atoms
-meet; docs/scattering.md shows it.
+meet; docs/scattering.md shows it. ``engine="srreal"`` lets diffpy.srreal itself calculate, where it is installed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Literal
 import torch
 
 from solvus.models.scattering.curves import Curves
+from solvus.models.scattering.engine_srreal import curves_of_srreal
 from solvus.models.scattering.exact import exact_curves
 from solvus.models.scattering.settings import Settings, SettingsError
 from solvus.models.scattering.srreal import debye, real_space
@@ -25,6 +26,7 @@ from solvus.models.scattering.structure import Structure, StructureError
 
 Convention = Literal["exact", "srreal"]
 Method = Literal["auto", "debye", "real_space"]
+Engine = Literal["solvus", "srreal"]
 
 
 def calculate(
@@ -33,6 +35,7 @@ def calculate(
     *,
     convention: Convention = "exact",
     method: Method = "auto",
+    engine: Engine = "solvus",
 ) -> Curves:
     """Calculate.
 
@@ -43,6 +46,7 @@ def calculate(
     convention : see the module.
     method : of the srreal convention; ``"auto"`` takes Debye's equation for finite structures and the real-space
         sum for crystals. The exact convention has one method for both.
+    engine : ``"srreal"`` hands one structure and plain numbers to diffpy.srreal, whose convention is then used.
 
     Raises
     ------
@@ -51,6 +55,10 @@ def calculate(
     """
     settings = settings or Settings()
     structure, settings = _expanded(structure, settings)
+    if engine == "srreal":
+        return curves_of_srreal(structure, settings, method)
+    if engine != "solvus":
+        raise SettingsError(f"engine: {engine!r} is neither solvus nor srreal")
     if convention == "exact":
         return exact_curves(structure, settings)
     if convention != "srreal":
