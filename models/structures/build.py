@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 
 import numpy as np
@@ -91,15 +92,21 @@ def _computed(clusters: Sequence[Cluster], processes: int) -> Iterator[Row]:
     if processes == 1:
         yield from map(row_of, clusters)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _begin)
-    try:
+    with worker_pool(processes) as pool:
         yield from pool.map(row_of, clusters)
+
+
+@contextmanager
+def worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Spawned processes with one thread each; what is still to do is dropped when the block is left."""
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), begin_worker)
+    try:
+        yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
+def begin_worker() -> None:
     """In each worker: one thread, no word on Ctrl-C (its parent speaks), and an end when its parent ends."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,159 @@
+"""G(r) of a record as the reference measurement of the classes sees it, with its cell stretched along x, y and z.
+
+The measurement (:data:`REFERENCE`): X-rays, Qmin 0.8 and Qmax 25 1/angstrom, qdamp 0.03 1/angstrom, a powder of endless
+crystals or of clusters, compared from 1.2 to 15 angstrom; amplitudes are those at Q = 0, the number of electrons.
+
+    F(Q) = 1 / (N <b>^2)  sum_d w(d) sin(Q d) / d  exp(-u Q^2),        G(r) = 2/pi int F(Q) sin(Q r) dQ  exp(-(qdamp r)^2/2)
+
+with w(d) = sum of b_i b_j over ordered pairs at distance d, less the mean density in a crystal, whose sum fades out
+between ``FADE`` (angstrom); the short cut costs what cancels in a comparison of two curves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase.cell import Cell
+from ase.data import atomic_numbers
+from ase.spacegroup import Spacegroup
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from solvus.models.structures.record import SAME_SITE, Record
+
+Floats = NDArray[np.float64]
+
+REFERENCE = {"radiation": "xray", "qmin": 0.8, "qmax": 25.0, "qdamp": 0.03, "rmin": 1.2, "rmax": 15.0, "u_iso": 0.005}
+"""1/angstrom, angstrom and angstrom^2."""
+FADE = (15.5, 18.0)
+STEP = 0.01
+"""Of the distances, angstrom; shared between two neighbouring nodes it widens a peak by under 0.002 angstrom."""
+Q_STEP = 0.12
+"""1/angstrom: below pi / 18 angstrom, so that nothing folds back."""
+CELLS = 60
+"""Images of a cell along one direction at most; an edge of 1.2 angstrom would need as many."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every pair that a measurement to ``FADE`` sees.
+
+    Attributes
+    ----------
+    vectors : (n, 3) from one atom to another, angstrom; x, y and z follow the cell as `ase` puts it.
+    weights : (n,) b_i b_j / (N <b>^2) of the ordered pairs that each stands for.
+    density : atoms per angstrom^3; 0 for a cluster.
+    freedom : (3, k): which of k independent stretches acts along x, y and z.
+    """
+
+    vectors: Floats
+    weights: Floats
+    density: float
+    freedom: Floats
+
+
+def pairs_of(record: Record) -> Pairs:
+    """The pairs of a record."""
+    lattice, sites, amplitude, count = _sites(record)
+    mean = float((amplitude * count).sum() / count.sum())
+    if record.cell is None:
+        i, j = np.nonzero(~np.eye(len(sites), dtype=bool))
+        weights = amplitude[i] * amplitude[j] / (len(sites) * mean**2)
+        return Pairs(sites[j] - sites[i], weights, 0.0, np.ones((3, 1)))
+    everything, strength = _whole(record, lattice)
+    inverse = np.linalg.inv(lattice)
+    reach = np.minimum(np.ceil(FADE[1] * np.linalg.norm(inverse, axis=0)).astype(int) + 1, CELLS)
+    shifts = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), -1).reshape(-1, 3)
+    images = (everything[None] + (shifts @ lattice)[:, None]).reshape(-1, 3)
+    strengths = np.tile(strength, len(shifts))
+    vectors, weights = [], []
+    for place, b, n, near in zip(
+        sites, amplitude, count, cKDTree(images).query_ball_point(sites, FADE[1]), strict=True
+    ):
+        away = images[near] - place
+        apart = np.linalg.norm(away, axis=1) > SAME_SITE
+        vectors.append(away[apart])
+        weights.append(n * b * strengths[near][apart])
+    volume = float(abs(np.linalg.det(lattice)))
+    total = float(count.sum())
+    return Pairs(np.vstack(vectors), np.concatenate(weights) / (total * mean**2), total / volume, _freedom(record))
+
+
+def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
+    """Lattice, one place of each orbit (cartesian), its electrons and how many atoms it stands for."""
+    share = np.array(record.occupancy or (1.0,) * len(record.species))
+    electrons = share * [atomic_numbers[name.rstrip("+-0123456789")] for name in record.species]
+    if record.cell is None:
+        return np.eye(3), record.positions, electrons, np.ones(len(electrons))
+    lattice = Cell.fromcellpar(record.cell).array  # type: ignore[no-untyped-call]
+    group = Spacegroup(record.space_group or 1, record.setting)
+    places: list[Floats] = []
+    amplitude: list[float] = []
+    count: list[float] = []
+    for place, b in zip(record.positions, electrons, strict=True):
+        known = next(
+            (i for i, other in enumerate(places) if np.abs((place - other + 0.5) % 1.0 - 0.5).max() < SAME_SITE), None
+        )
+        if known is not None:  # a mixed site scatters with the sum of what shares it
+            amplitude[known] += float(b)
+            continue
+        places.append(place)
+        amplitude.append(float(b))
+        count.append(float(len(group.equivalent_sites([place], symprec=SAME_SITE)[0])))  # type: ignore[no-untyped-call]
+    return lattice, np.array(places) @ lattice, np.array(amplitude), np.array(count)
+
+
+def _whole(record: Record, lattice: Floats) -> tuple[Floats, Floats]:
+    """Every place of the cell (cartesian) with its electrons."""
+    _, sites, amplitude, _ = _sites(record)
+    group = Spacegroup(record.space_group or 1, record.setting)
+    fractional = sites @ np.linalg.inv(lattice)
+    orbits = [group.equivalent_sites([place], symprec=SAME_SITE)[0] for place in fractional]  # type: ignore[no-untyped-call]
+    places = np.vstack(orbits) @ lattice
+    return places, np.repeat(amplitude, [len(orbit) for orbit in orbits])
+
+
+def _freedom(record: Record) -> Floats:
+    """Cubic cells stretch in one way, those with one unique axis in two, others along each axis."""
+    number = record.space_group or 1
+    if number >= 195:
+        return np.ones((3, 1))
+    if number >= 75:
+        return np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    return np.eye(3)
+
+
+class Measurement:
+    """The reference measurement: matrices that turn a histogram of distances into G(r)."""
+
+    def __init__(self) -> None:
+        qmin, qmax = float(REFERENCE["qmin"]), float(REFERENCE["qmax"])
+        self.q = np.arange(qmin, qmax, Q_STEP)
+        self.d = np.arange(1, round(FADE[1] / STEP) + 2) * STEP
+        self.r = np.arange(float(REFERENCE["rmin"]), float(REFERENCE["rmax"]), np.pi / qmax / 1.5)
+        damping = np.exp(-0.5 * (float(REFERENCE["qdamp"]) * self.r) ** 2)
+        self._back = np.sin(np.outer(self.r, self.q)) * damping[:, None] * (2.0 / np.pi * Q_STEP)
+        position = np.clip((self.d - FADE[0]) / (FADE[1] - FADE[0]), 0.0, 1.0)
+        fading = 0.5 * (1.0 + np.cos(np.pi * position))
+        self._forth = np.sin(np.outer(self.q, self.d)) / self.d
+        self._fading_forth = self._forth * fading
+
+    def curve(self, pairs: Pairs, stretch: Floats, u: float) -> Floats:
+        """G(r) on ``r``; ``stretch`` (k,) are relative changes, one for each freedom."""
+        axes = 1.0 + pairs.freedom @ stretch
+        distance = np.sqrt(((pairs.vectors * axes) ** 2).sum(axis=1))
+        position = distance / STEP - 1.0
+        below = position.astype(np.int64)
+        inside = (below >= 0) & (below < len(self.d) - 1)
+        below, part, weights = below[inside], (position - below)[inside], pairs.weights[inside]
+        n = len(self.d)
+        nodes = np.bincount(below, weights * (1.0 - part), n) + np.bincount(below + 1, weights * part, n)
+        if not pairs.density:
+            return self._transformed(self._forth @ nodes, u)
+        mean = 4.0 * np.pi * pairs.density / float(np.prod(axes)) * self.d**2 * STEP
+        return self._transformed(self._fading_forth @ (nodes - mean), u)
+
+    def _transformed(self, f: Floats, u: float) -> Floats:
+        curve: Floats = self._back @ (f * np.exp(-u * self.q**2))
+        return curve

@@ -1,0 +1,190 @@
+"""Classes: entries that the reference measurement cannot tell apart.
+
+An entry joins the class of an earlier one (its *leader*) when its curve, with cell lengths free within ``STRETCH``, one
+displacement and one scale, refines onto the leader's to R_w <= ``NOISE``; otherwise it leads a class of its own. Known
+compounds come before hypothetical ones, then by name, so that classes are led by what exists. Which pairs are refined at
+all is decided by a matched filter: the largest cosine of the two curves over a common stretch.
+
+The measurement is stated in :mod:`solvus.models.structures.class_curves`. With neutrons, in another range or with free
+coordinates the classes are others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from solvus.models.structures.build import worker_pool
+from solvus.models.structures.catalogue_file import CatalogueError
+from solvus.models.structures.class_curves import REFERENCE, Measurement, Pairs, pairs_of
+from solvus.models.structures.record import Record
+
+Floats = NDArray[np.float64]
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+DATA = Path(__file__).with_name("classes.json")
+FORMAT = 1
+NOISE = 0.02
+"""R_w: what counting statistics and reduction leave of a good measurement, 1 to 2 %."""
+STRETCH = 0.03
+"""Relative, of each cell length: heat, strain, and the error of cells that were estimated."""
+COARSE_STRETCHES = np.linspace(-STRETCH, STRETCH, 13)
+"""0.5 % apart: at the 15 angstrom of the far end half a peak's width."""
+LIKELY = 0.9
+"""Cosine from which a pair is refined. Another stretch of one axis by 3 % leaves about 0.9."""
+U_RANGE = (0.002, 0.02)
+"""angstrom^2."""
+DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Class:
+    """``members`` maps each entry to the R_w with which it refines onto the leader's curve; the leader's own is 0."""
+
+    leader: str
+    members: dict[str, float]
+
+
+@cache
+def _measurement() -> Measurement:
+    return Measurement()
+
+
+def classes_of(
+    records: Sequence[Record],
+    *,
+    processes: int = 1,
+    progress: Progress = lambda items, total: items,
+) -> list[Class]:
+    """Every record in one class, by leader.
+
+    Parameters
+    ----------
+    processes : spawned, one thread each; the answer does not depend on their number.
+    progress : wraps what is computed piece by piece, given how many pieces there are.
+    """
+    ordered = sorted(records, key=lambda record: (record.hypothetical, record.name))
+    pairs, curves = [], []
+    for record in progress(ordered, len(ordered)):
+        pairs.append(pairs_of(record))
+        curves.append(_coarse_curves(pairs[-1]))
+    groups = _likely_groups(ordered, np.stack(curves))
+    jobs = [
+        ([ordered[i].name for i in group], [pairs[i] for i in group], likely) for group, likely in groups
+    ]
+    found = [c for group in progress(_computed(jobs, processes), len(jobs)) for c in group]
+    return sorted(found, key=lambda c: c.leader)
+
+
+Job = tuple[list[str], list[Pairs], NDArray[np.bool_]]
+
+
+def _computed(jobs: Sequence[Job], processes: int) -> Iterable[list[Class]]:
+    if processes == 1:
+        yield from map(classes_in, jobs)
+        return
+    with worker_pool(processes) as pool:
+        yield from pool.map(classes_in, jobs)
+
+
+def classes_in(job: Job) -> list[Class]:
+    """Classes within one group of entries whose curves resemble one another, in their order."""
+    names, pairs, likely = job
+    leaders: list[int] = []
+    found: list[Class] = []
+    for i, name in enumerate(names):
+        for k, leader in enumerate(leaders):
+            if likely[leader, i]:
+                r_w = misfit(pairs[leader], pairs[i])
+                if r_w <= NOISE:
+                    found[k].members[name] = round(r_w, DECIMALS)
+                    break
+        else:
+            leaders.append(i)
+            found.append(Class(name, {name: 0.0}))
+    return found
+
+
+def misfit(target: Pairs, model: Pairs) -> float:
+    """R_w with which one structure refines onto the curve of another: cell lengths, displacement and scale."""
+    measurement = _measurement()
+    observed = measurement.curve(target, np.zeros(target.freedom.shape[1]), float(REFERENCE["u_iso"]))
+    k = model.freedom.shape[1]
+
+    def residual(parameters: Floats) -> Floats:
+        curve = measurement.curve(model, parameters[:k], float(parameters[k]))
+        scale = max(0.0, float(curve @ observed) / float(curve @ curve))
+        difference: Floats = (observed - scale * curve) / np.linalg.norm(observed)
+        return difference
+
+    starts = [np.array([*[s] * k, REFERENCE["u_iso"]]) for s in COARSE_STRETCHES]
+    start = min(starts, key=lambda p: float(np.linalg.norm(residual(p))))
+    inner = np.clip(start[:k], -0.99 * STRETCH, 0.99 * STRETCH)
+    bounds = ([-STRETCH] * k + [U_RANGE[0]], [STRETCH] * k + [U_RANGE[1]])
+    # The curve bends on the scale of a peak's width over the far end: 0.5 % of a length, a third of u.
+    scales = [0.005] * k + [0.002]
+    fit = least_squares(residual, [*inner, start[k]], bounds=bounds, x_scale=scales, xtol=1e-5, ftol=1e-6)
+    return float(np.linalg.norm(fit.fun))
+
+
+def _coarse_curves(pairs: Pairs) -> NDArray[np.float32]:
+    """(stretches, points) normalised curves."""
+    measurement, k = _measurement(), pairs.freedom.shape[1]
+    curves = [measurement.curve(pairs, np.full(k, s), float(REFERENCE["u_iso"])) for s in COARSE_STRETCHES]
+    stacked = np.stack(curves)
+    normal: NDArray[np.float32] = (stacked / np.linalg.norm(stacked, axis=1, keepdims=True)).astype(np.float32)
+    return normal
+
+
+def _likely_groups(
+    records: Sequence[Record], curves: NDArray[np.float32]
+) -> list[tuple[list[int], NDArray[np.bool_]]]:
+    """Entries joined by likely pairs, and which pairs those are; a crystal and a cluster never are one."""
+    plain = curves[:, len(COARSE_STRETCHES) // 2]
+    best = np.full((len(records), len(records)), -1.0, dtype=np.float32)
+    for s in range(len(COARSE_STRETCHES)):
+        np.maximum(best, plain @ curves[:, s].T, out=best)
+    periodic = np.array([record.periodic for record in records])
+    likely = (np.maximum(best, best.T) >= LIKELY) & (periodic[:, None] == periodic)
+    count, label = connected_components(coo_array(likely), directed=False)
+    groups = [np.flatnonzero(label == k).tolist() for k in range(count)]
+    return [(group, likely[np.ix_(group, group)]) for group in groups]
+
+
+def encoded(classes: Sequence[Class], version: str) -> bytes:
+    """The file of classes: those with several members, for the catalogue of that version."""
+    document = {
+        "format": FORMAT,
+        "catalogue": version,
+        "measurement": {**REFERENCE, "noise": NOISE, "stretch": STRETCH},
+        "classes": {c.leader: dict(sorted(c.members.items())) for c in classes if len(c.members) > 1},
+    }
+    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read(path: Path = DATA) -> tuple[dict[str, Class], str]:
+    """The class of each entry that shares one, by name, and the version of the catalogue they were found for.
+
+    Raises
+    ------
+    CatalogueError
+        When the file is missing or of another format.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CatalogueError(f"{path.name}: cannot be read; make it with solvus library classes --build") from error
+    if document.get("format") != FORMAT:
+        raise CatalogueError(f"{path.name}: format {document.get('format')}, but this version reads {FORMAT}")
+    found = [Class(leader, members) for leader, members in document["classes"].items()]
+    return {name: c for c in found for name in c.members}, str(document["catalogue"])
