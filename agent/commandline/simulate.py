@@ -83,6 +83,10 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the noise. Default: drawn, and printed.")
     ] = None,
+    engine: Annotated[
+        Literal["solvus", "srreal"],
+        typer.Option(help="srreal: diffpy.srreal (from conda) calculates G(r) or S(Q) of one structure."),
+    ] = "solvus",
     plot: Annotated[Path | None, typer.Option(help="Draw the curve (.png, .pdf, .svg).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -128,6 +132,7 @@ def simulate(
                 fwhm=fwhm,
                 noise=None if noise is None else NoiseModel(counts=noise, drift=drift),
                 seed=used,
+                engine=engine,
             ),
         )
         write_pattern(pattern, output)

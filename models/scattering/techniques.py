@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from solvus.models.pattern import Conditions, Pattern, PatternError
+from solvus.models.scattering.calculate import Engine, calculate
+from solvus.models.scattering.curves import Curves
 from solvus.models.scattering.debye import pair_histogram
 from solvus.models.scattering.form_factors import Radiation, element_of, form_factors
 from solvus.models.scattering.noise import NoiseModel, measured
@@ -25,7 +27,7 @@ from solvus.models.scattering.powder import (
     reflections,
 )
 from solvus.models.scattering.sample import Sample, atoms_in
-from solvus.models.scattering.settings import Settings
+from solvus.models.scattering.settings import Settings, SettingsError
 from solvus.models.scattering.small_angle import Floats, lognormal_spheres
 from solvus.models.scattering.small_angle import cluster as small_angle
 from solvus.models.scattering.structure import Structure, StructureError
@@ -48,7 +50,8 @@ class Instrument:
     """Conditions of a simulation; ``None`` takes the technique's usual value.
 
     ``u_iso`` takes the place of the structures' displacements. ``noise`` is that of ``pdf`` and ``sq``; of ``powder``
-    and ``saxs`` only its counts apply, at the strongest point. ``seed`` belongs to it.
+    and ``saxs`` only its counts apply, at the strongest point. ``seed`` belongs to it. ``engine="srreal"`` has
+    diffpy.srreal calculate ``pdf`` or ``sq`` of one structure.
     """
 
     qmin: float | None = None
@@ -63,6 +66,7 @@ class Instrument:
     fwhm: float = FWHM
     noise: NoiseModel | None = None
     seed: int = 0
+    engine: Engine = "solvus"
 
 
 def simulated(sample: Sample, technique: Technique, instrument: Instrument) -> Pattern:
@@ -101,6 +105,8 @@ def simulated(sample: Sample, technique: Technique, instrument: Instrument) -> P
     if instrument.u_iso is not None:
         moved = [replace(s, u=torch.full_like(s.occupancy, instrument.u_iso)) for s in sample.structures]
         sample = replace(sample, structures=tuple(moved))
+    if instrument.engine != "solvus" and technique not in ("pdf", "sq"):
+        raise SettingsError(f"engine: {instrument.engine} does not do {technique}; leave --engine out")
     if technique in ("pdf", "sq"):
         return _total(sample, technique, instrument, conditions, (qmin, qmax))
     q = np.arange(qmin, qmax, STEPS[technique])
@@ -128,7 +134,7 @@ def _total(
         rstep=instrument.rstep,
         radiation=instrument.radiation,
     )
-    curves, deviation = sample.curves(settings), None
+    curves, deviation = _curves(sample, settings, instrument), None
     if instrument.noise is not None:
         generator = torch.Generator().manual_seed(instrument.seed)
         made = measured(curves, sample.composition, settings, instrument.noise, generator)
@@ -141,6 +147,17 @@ def _total(
     inside = (q >= span[0]) & (q <= span[1])
     dy = None if deviation is None else (deviation / q)[inside]
     return Pattern(quantity="S", x_unit="1/angstrom", x=q[inside], y=s[inside], dy=dy, conditions=conditions)
+
+
+def _curves(sample: Sample, settings: Settings, instrument: Instrument) -> Curves:
+    if instrument.engine == "solvus":
+        return sample.curves(settings)
+    if len(sample.structures) > 1 or sample.size is not None or instrument.noise is not None:
+        raise SettingsError(
+            f"engine: {instrument.engine} gives the noise-free curve of one structure; leave --engine or --with, "
+            "--diameter, --sigma-diameter and --noise out"
+        )
+    return calculate(sample.structures[0], settings, engine=instrument.engine)
 
 
 def _counted(y: Floats, counts: float, seed: int) -> tuple[Floats, Floats]:

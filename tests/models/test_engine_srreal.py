@@ -13,9 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from solvus.agent.commandline.simulate import simulate
+from solvus.models.pattern_files import read_gr
 from solvus.models.scattering.calculate import calculate
 from solvus.models.scattering.engine_srreal import (
     ATTRIBUTES,
@@ -24,7 +28,8 @@ from solvus.models.scattering.engine_srreal import (
     translated,
 )
 from solvus.models.scattering.settings import Settings, SettingsError
-from solvus.models.scattering.structure import Structure, StructureError, cluster, crystal
+from solvus.models.scattering.structure import Structure, StructureError, cluster, crystal, from_ase
+from solvus.models.structures.library import Library
 from tests.models.test_srreal_convention import LEFT_OUT, LONG, settings_of, structure_of
 
 
@@ -210,3 +215,40 @@ def test_engines_agree(structure: Structure, changes: dict[str, Any]) -> None:
     assert torch.allclose(theirs.r, ours.r, atol=1e-9) and torch.allclose(theirs.q, ours.q, atol=1e-9)
     for one, other in ((theirs.g, ours.g), (theirs.f, ours.f)):
         assert float((one - other).abs().max()) < 1e-6 * float(other.abs().max())
+
+
+@pytest.mark.skipif(not missing(), reason="diffpy.srreal is installed")
+def test_the_command_line_says_how_to_get_it(tmp_path: Path) -> None:
+    out = str(tmp_path / "a.gr")
+    answer = simulate_with_srreal("-o", out)
+    assert answer.exit_code != 0 and "conda install -c conda-forge diffpy.srreal" in answer.stderr
+    assert not Path(out).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-o", "a.iq", "--technique", "saxs"), "does not do saxs"),
+        (("-o", "a.gr", "--noise", "1e6"), "noise-free curve of one structure"),
+        (("-o", "a.gr", "--with", "Au icosahedron-55", "--fraction", "0.5"), "curve of one structure"),
+    ],
+)
+def test_the_command_line_refuses_what_srreal_cannot_do(arguments: tuple[str, ...], words: str) -> None:
+    answer = simulate_with_srreal(*arguments)
+    assert answer.exit_code != 0 and words in answer.stderr
+
+
+@needs_srreal
+def test_the_command_line_writes_srreals_curve(tmp_path: Path) -> None:
+    out = tmp_path / "a.gr"
+    assert simulate_with_srreal("-o", str(out), "--qdamp", "0.03").exit_code == 0
+    atoms = Library.load().atoms("icosahedron-13", "Au")
+    settings = Settings(qmin=0.5, qmax=25.0, qdamp=0.03, rmax=30.01)
+    ours = calculate(from_ase(atoms), settings, convention="srreal").g.numpy()
+    assert np.abs(read_gr(out).y - ours).max() < 1e-5 * np.abs(ours).max()
+
+
+def simulate_with_srreal(*arguments: str):
+    app = typer.Typer()
+    app.command()(simulate)
+    return CliRunner().invoke(app, ["Au icosahedron-13", "--engine", "srreal", *arguments])
