@@ -177,7 +177,9 @@ def _errors(
         raise SettingsError("counts: must be positive")
     # Counts per unit of intensity in each bin.
     exposure = asked / (smooth + background) * (q / model.reference) ** model.growth
-    intensity = (power.smooth() + power.square_mean * structure + background).clamp(min=0.0)
+    # The ripples of a crystal cut off in r would make its intensity negative between the reflections.
+    coherent = (power.mean_square + power.square_mean * structure).clamp(min=0.0)
+    intensity = coherent + power.inelastic + background
     gain = q / power.square_mean
     blank = None
     if model.background_time > 0 and model.background > 0:

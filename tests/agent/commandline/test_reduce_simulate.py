@@ -118,6 +118,92 @@ def test_small_angles_of_a_particle(tmp_path: Path) -> None:
     assert (np.diff(read_pattern(made).pattern.y[:200]) < 0).all()
 
 
+ZIRCONIA = """data_x
+_cell_length_a 5.38
+_cell_length_b 5.38
+_cell_length_c 5.38
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+_atom_site_U_iso_or_equiv
+Ce1 Ce 0 0 0 0.75 0.004
+Zr1 Zr 0 0 0 0.25 0.004
+O1 O 0.25 0.25 0.25 1 0.008
+"""
+
+
+def test_partial_occupancies_noise_and_its_seed(tmp_path: Path) -> None:
+    crystal = tmp_path / "cz.cif"
+    crystal.write_text(ZIRCONIA)
+    curves = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        made = tmp_path / f"{name}.gr"
+        done = run(
+            *("simulate", crystal, "--rstep", 0.05, "--rmax", 15),
+            *("--noise", 1e4, "--drift", 0.01, "--seed", seed, "-o", made, "--json"),
+        )
+        assert done.exit_code == 0, done.stderr
+        document = json.loads(done.stdout)
+        assert document["seed"] == seed
+        assert document["conditions"]["composition"] == "Ce3O8Zr"
+        curves.append(read_gr(made))
+    assert (curves[0].y == curves[1].y).all()
+    assert (curves[0].y != curves[2].y).any()
+    assert curves[0].dy is not None
+    drawn = json.loads(
+        run(
+            "simulate", crystal, "--noise", 1e4, "-o", tmp_path / "d.sq", "--technique", "sq", "--json"
+        ).stdout
+    )
+    assert drawn["seed"] >= 0
+
+
+def test_a_mixture_lies_between_its_parts(tmp_path: Path) -> None:
+    def g(*options: object) -> np.ndarray:
+        done = run("simulate", *options, "--rstep", 0.05, "--rmax", 15, "-o", tmp_path / "a.gr")
+        assert done.exit_code == 0, done.stderr
+        return read_gr(tmp_path / "a.gr").y
+
+    one, other = g("Au icosahedron-55"), g("Au octahedron-44")
+    both = g("Au icosahedron-55", "--with", "Au octahedron-44", "--fraction", 0.25)
+    assert np.allclose(both, 0.75 * one + 0.25 * other, atol=1e-3 * np.abs(one).max())
+    of_mass = g(
+        "Au icosahedron-55", "--with", "Au octahedron-44", "--fraction", 0.25, "--fraction-by", "mass"
+    )
+    assert np.allclose(of_mass, both, atol=1e-6)
+
+
+def test_sizes_have_a_spread(tmp_path: Path) -> None:
+    bulk("Ni", cubic=True).write(tmp_path / "ni.cif")
+
+    def curve(*options: object, to: str = "a.gr") -> np.ndarray:
+        done = run("simulate", *options, "-o", tmp_path / to)
+        assert done.exit_code == 0, done.stderr
+        return read_pattern(tmp_path / to).pattern.y
+
+    short = ("--rstep", 0.05, "--diameter", 20)
+    single = curve(tmp_path / "ni.cif", *short)
+    narrow = curve(tmp_path / "ni.cif", *short, "--sigma-diameter", 1e-5)
+    wide = curve(tmp_path / "ni.cif", *short, "--sigma-diameter", 0.3)
+    assert np.allclose(narrow, single, atol=1e-3)
+    assert np.abs(single[-150:]).max() < 1e-9 < np.abs(wide[-150:]).max()
+    family = curve("Au icosahedron-55", "--sigma-diameter", 0.2, "--rstep", 0.05)
+    assert not np.allclose(family, curve("Au icosahedron-55", "--rstep", 0.05), atol=1e-2)
+    minima = [
+        curve(tmp_path / "ni.cif", "--technique", "saxs", *short[2:], "--sigma-diameter", s, to="s.csv").min()
+        for s in (0.0, 0.2)
+    ]
+    assert minima[0] < 0.01 * minima[1]  # a spread fills the zeros of the sphere
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -130,6 +216,13 @@ def test_small_angles_of_a_particle(tmp_path: Path) -> None:
         (("simulate", "ni.cif", "--technique", "powder", "--wavelength", "2", "-o", "a.xy"), "beyond 4 pi"),
         (("simulate", "ni.cif", "-o", "ni.cif"), "is the structure itself"),
         (("simulate", "ni.cif", "-o", "a.gr", "--plot", "a.doc"), "--plot"),
+        (("simulate", "ni.cif", "-o", "a.gr", "--seed", "1"), "without --noise"),
+        (("simulate", "ni.cif", "--with", "ni.cif", "-o", "a.gr"), "--fraction"),
+        (("simulate", "ni.cif", "--with", "ni.cif", "--fraction", "0.5", "-o", "ni.cif"), "structure itself"),
+        (("simulate", "ni.cif", "--sigma-diameter", "0.1", "-o", "a.gr"), "needs --diameter"),
+        (("simulate", "Au icosahedron-55", "--diameter", "9", "-o", "a.gr"), "cut from crystals"),
+        (("simulate", "ni.cif", "--diameter", "9", "--technique", "sq", "-o", "a.sq"), "diameter"),
+        (("simulate", "ni.cif", "--diameter", "9", "--technique", "powder", "-o", "a.xy"), "--fwhm"),
         (("reduce", "none.chi", "-o", "a.gr"), "no such file"),
         (("reduce", "raw.iq", "-o", "raw.iq"), "never overwritten"),
         (("reduce", "raw.iq", "-o", "a.gr"), "--composition"),
