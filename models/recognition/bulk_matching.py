@@ -6,16 +6,19 @@ whose curves it uses. Nothing is refined, and nothing is judged: for that each p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvus.models.pattern import PatternError
-from solvus.models.recognition.matching import Matcher, bond_at
-from solvus.models.structures.library import Entry
+from solvus.models.recognition.matching import Matcher, Setting, bond_at
+from solvus.models.structures.library import Entry, Library
 
 Floats = NDArray[np.float64]
+WIDTHS = (0.004, 0.007, 0.012)
+"""Displacements tried, angstrom^2. With one alone, a particle that moves more is taken for a larger or smaller one."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +27,30 @@ class BulkMatches:
 
     Attributes
     ----------
-    entry : (b,) its number among the entries tried; ``bond`` : (b,) angstrom; ``correlation`` : (b,) cosine.
+    entry : (b,) its number among the entries tried; ``bond`` : (b,) angstrom; ``u`` : (b,) displacement of the curve,
+        angstrom^2; ``correlation`` : (b,) cosine.
     """
 
     entry: NDArray[np.int64]
     bond: Floats
+    u: Floats
     correlation: Floats
 
 
+def matchers(library: Library, setting: Setting, widths: Sequence[float] = WIDTHS) -> tuple[Matcher, ...]:
+    """One matcher for each displacement, angstrom^2."""
+    return tuple(Matcher(library, setting, u) for u in widths)
+
+
 def match_many(
-    matcher: Matcher, r: Floats, g: NDArray[np.floating], bonds: range, entries: tuple[Entry, ...]
+    matchers: Sequence[Matcher], r: Floats, g: NDArray[np.floating], bonds: range, entries: tuple[Entry, ...]
 ) -> BulkMatches:
     """Match b patterns on one grid.
 
     Parameters
     ----------
-    matcher : of the instrument's setting; r : (k,) uniform, angstrom, covering the setting's range; g : (b, k).
+    matchers : of the instrument's setting, for one displacement or several.
+    r : (k,) uniform, angstrom, covering the setting's range; g : (b, k).
     bonds : indices of the bond lengths to try, see :func:`solvus.models.recognition.matching.bond_indices`.
 
     Raises
@@ -47,19 +58,21 @@ def match_many(
     PatternError
         When the grid does not cover the setting's range.
     """
-    data = _on_grid(r, g, matcher.setting.r)
+    data = _on_grid(r, g, matchers[0].setting.r)
     norm = np.linalg.norm(data, axis=1, keepdims=True)
     data /= np.where(norm > 0, norm, 1.0)
     count = len(data)
     best = np.full(count, -np.inf, dtype=np.float32)
-    entry, bond = np.zeros(count, dtype=np.int64), np.zeros(count)
-    for k in bonds:
-        scores = data @ matcher.curves(k, entries).T
-        winner = scores.argmax(axis=1)
-        score = scores[np.arange(count), winner]
-        better = score > best
-        best[better], entry[better], bond[better] = score[better], winner[better], bond_at(k)
-    return BulkMatches(entry, bond, best.astype(np.float64))
+    entry, bond, u = np.zeros(count, dtype=np.int64), np.zeros(count), np.zeros(count)
+    for matcher in matchers:
+        for k in bonds:
+            scores = data @ matcher.curves(k, entries).T
+            winner = scores.argmax(axis=1)
+            score = scores[np.arange(count), winner]
+            better = score > best
+            best[better], entry[better] = score[better], winner[better]
+            bond[better], u[better] = bond_at(k), matcher.u
+    return BulkMatches(entry, bond, u, best.astype(np.float64))
 
 
 def _on_grid(r: Floats, g: NDArray[np.floating], wanted: Floats) -> NDArray[np.float32]:

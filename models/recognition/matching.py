@@ -58,10 +58,10 @@ class Match:
 
 
 class Matcher:
-    """Curves of one library under one setting, computed as they are asked for."""
+    """Curves of one library under one setting and displacement ``u`` (angstrom^2), computed as they are asked for."""
 
-    def __init__(self, library: Library, setting: Setting) -> None:
-        self.library, self.setting = library, setting
+    def __init__(self, library: Library, setting: Setting, u: float = U_START) -> None:
+        self.library, self.setting, self.u = library, setting, u
         self._kernels: dict[int, tuple[Floats, Floats]] = {}
         self.curves = lru_cache(maxsize=CACHED_BONDS)(self._curves)
 
@@ -94,7 +94,7 @@ class Matcher:
         curves = np.empty((len(entries), len(self.setting.r)), dtype=np.float32)
         for i, entry in enumerate(entries):
             q, kernel = self._kernel(self.setting.r_last + entry.span * bond)
-            f = unit_factor(self.library.scattering(entry), q * bond) * np.exp(-U_START * q**2)
+            f = unit_factor(self.library.scattering(entry), q * bond) * np.exp(-self.u * q**2)
             curve = f @ kernel
             curves[i] = curve / (np.linalg.norm(curve) or 1.0)
         return curves

@@ -2,7 +2,8 @@
 
 One thread, CPU time. Simulation: clusters and crystals, each pattern under its own Qmin, Qmax, Qdamp, qbroad, u,
 delta2, expansion, size and counts, the distances found anew. Matching: patterns of one instrument with its noise,
-every geometry of the library at every bond length within 5 % of the metal's, the library's curves made anew.
+every geometry of the library at every bond length within 5 % of the metal's and three displacements, the library's
+curves made anew.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from ase.build import bulk
 
-from solvus.models.recognition.bulk_matching import match_many
-from solvus.models.recognition.matching import Matcher, Setting, bond_indices
+from solvus.models.recognition.bulk_matching import match_many, matchers
+from solvus.models.recognition.matching import Setting, bond_indices
 from solvus.models.scattering.bulk import ConditionRanges, simulate_bulk
 from solvus.models.scattering.settings import Settings
 from solvus.models.scattering.structure import Structure, crystal, from_ase
@@ -112,11 +113,11 @@ def _matching(library: Library, entries: Sequence[Entry], patterns: int) -> Bulk
     r, g = made.r.double().numpy(), made.g.numpy()
     bond = require_metal(METAL)
     bonds = bond_indices(bond * (1.0 - RANGE), bond * (1.0 + RANGE))
-    matcher = Matcher(library, Setting(0.8, 22.0, 0.03, 1.5, 29.0))
+    tried = matchers(library, Setting(0.8, 22.0, 0.03, 1.5, 29.0))
     found = []
 
     def match() -> None:
-        found.append(match_many(matcher, r, g, bonds, library.entries))
+        found.append(match_many(tried, r, g, bonds, library.entries))
 
     taken = _seconds(match)
     truth = [entries[k] for k in made.structure.tolist()]
@@ -129,7 +130,7 @@ def _matching(library: Library, entries: Sequence[Entry], patterns: int) -> Bulk
         ]
     )
     note = (
-        f"{len(library.entries)} geometries at {len(bonds)} bond lengths; "
-        f"{right:.0%} the very structure, {near:.0%} its family and size"
+        f"{len(library.entries)} geometries at {len(bonds)} bond lengths and {len(tried)} widths; "
+        f"{right:.1%} the very structure, {near:.1%} its family and size"
     )
     return Bulk("bulk matching", len(g), taken, note)

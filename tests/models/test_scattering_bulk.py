@@ -133,7 +133,7 @@ def test_a_batch_of_matches_is_each_match() -> None:
     made = simulate_bulk(structures, 3, instrument, Settings(rmin=1.0, rmax=15.0, rstep=0.05))
     r, g = made.r.double().numpy(), made.g.double().numpy()
     bonds = bond_indices(2.75, 3.0)
-    together = match_many(matcher, r, g, bonds, entries)
+    together = match_many([matcher], r, g, bonds, entries)
     for k in range(len(g)):
         alone = matcher.match(r, g[k], bonds, entries)[0]
         assert together.correlation[k] == pytest.approx(alone.correlation, abs=1e-4)
@@ -142,7 +142,7 @@ def test_a_batch_of_matches_is_each_match() -> None:
         )
     assert {entries[k].family for k in together.entry[:3]} == {"icosahedral"}
     with pytest.raises(PatternError, match="the matcher needs"):
-        match_many(matcher, np.arange(2.0, 10.0, 0.1), np.zeros((1, 80)), bonds, entries)
+        match_many([matcher], np.arange(2.0, 10.0, 0.1), np.zeros((1, 80)), bonds, entries)
 
 
 @pytest.mark.slow

@@ -12,7 +12,10 @@ from ase.cluster import Icosahedron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solvus.models.pattern import Pattern
 from solvus.models.reduction.correction import Polynomial
+from solvus.models.reduction.reduce import reduce
+from solvus.models.reduction.settings import ReductionSettings
 from solvus.models.scattering.composition import Composition, composition_of, scattering_power
 from solvus.models.scattering.curves import Curves
 from solvus.models.scattering.error_propagation import Errors, correction_basis
@@ -138,6 +141,33 @@ def test_the_correction_is_that_of_the_reduction(rpoly: float) -> None:
         x = q[inside].numpy()
         theirs = Polynomial.of(x, max(1.0, rpoly * x[-1] / math.pi)).take_out(f[inside].numpy())
         assert torch.allclose(ours[inside], torch.from_numpy(theirs), atol=1e-9)
+
+
+def test_a_reduction_of_the_counts_errs_as_said() -> None:
+    """Counts drawn in I(Q) and taken through `reduce`: its scale is its own (it subtracts no Compton scattering before
+    it normalises), the errors relative to it are those stated here."""
+    errors = errors_of(CURVES, GOLD, SETTINGS, NoiseModel(counts=2e4))
+    settings = ReductionSettings(
+        composition="Au", qmin=0.7, qmax=20.0, rpoly=0.9, rmin=0.05, rmax=19.9, rstep=0.05, tilt=0.0
+    )
+    assert errors.blank is not None
+    per_intensity = scattering_power(GOLD, errors.q).square_mean / errors.q
+    draw, q, made = seeded(), errors.q.numpy(), []
+    for _ in range(60):
+        counts, blank = (torch.poisson(v, generator=draw) for v in (errors.counts, errors.blank[0]))
+        raw, background = (
+            Pattern(quantity="I", x_unit="1/angstrom", x=q, y=(v * per_intensity).numpy())
+            for v in (counts * errors.per_count, blank * errors.blank[1])
+        )
+        made.append(reduce(raw, settings, background).g)
+    r, curves = torch.tensor(made[0].x), torch.stack([torch.tensor(g.y) for g in made])
+    far = r > 1.5
+    clean, mean = CURVES.g[1 : 1 + len(r)][far], curves.mean(dim=0)[far]
+    scale = float(mean @ clean / (clean @ clean))
+    assert 0.6 < scale < 1.0
+    assert float((mean - scale * clean).norm() / (scale * clean).norm()) < 0.1
+    ratio = curves.std(dim=0)[far] / (scale * errors.deviation(r)[far])
+    assert float(ratio.mean()) == pytest.approx(1.0, abs=0.05)
 
 
 def test_bins_damp_far_distances() -> None:
