@@ -1,6 +1,8 @@
-"""``solvus refine``: fit a structure to a measured G(r) and say how well, with uncertainties.
+"""``solvus refine``: fit a structure to measured patterns and say how well, with uncertainties.
 
-Only the edge is here; the fit is :func:`solvus.models.refinement.refine.refine`.
+Only the edge is here. G(r) goes to :func:`solvus.models.refinement.refine.refine`, I of a crystal to
+:func:`solvus.models.refinement.rietveld.refine_powder`, I without a structure to
+:func:`solvus.models.refinement.small_angle_model.refine_small_angle`.
 """
 
 from __future__ import annotations
@@ -24,23 +26,32 @@ WORDS = {
     "limit": "[yellow]not converged[/yellow]",
 }
 ENDINGS = {".cif", ".xyz", ".extxyz", ".vasp", ".poscar"}
+AXES = {
+    "G": ("$r$ / Å", "$G(r)$ / Å$^{-2}$"),
+    "powder": (r"$2\theta$ / degrees", "$I$"),
+    "small angle": ("$q$ / Å$^{-1}$", "$I(q)$"),
+}
 NOT_CONVERGED = 3
 """Exit status of a fit that did not reach a minimum; its numbers are printed all the same."""
 
 
 def refine(
     patterns: Annotated[
-        list[Path], typer.Argument(help="G(r) files (.gr); several are fitted together.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="G(r) files (.gr), several are fitted together; or one I(Q).", show_default=False
+        ),
     ],
     structure: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--structure",
             "-s",
-            help="A .cif or .xyz file, or a name of the library; repeat for several phases.",
+            help="A .cif or .xyz file, or a name of the library; repeat for several phases. "
+            "I(Q) without one is fitted as small-angle scattering of spheres.",
             show_default=False,
         ),
-    ],
+    ] = None,
     free: Annotated[
         str | None,
         typer.Option(
@@ -54,10 +65,27 @@ def refine(
             "--set", help="Values to start from or keep, as in qdamp=0.04,diameter=40.", show_default=False
         ),
     ] = None,
-    r_range: Annotated[tuple[float, float], typer.Option("--range", help="Range of r, angstrom.")] = (
-        1.6,
-        20.0,
-    ),
+    span: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            "--range",
+            help="r in angstrom (1.6 20), 2theta in degrees (5 140) or q in 1/angstrom.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Laboratory source of a powder pattern over 2theta: MoKa, CuKa, AgKa, MoKa1, CuKa1."
+        ),
+    ] = None,
+    wavelength: Annotated[
+        float | None, typer.Option(min=0.01, max=20.0, help="angstrom, of a powder pattern.")
+    ] = None,
+    unit: Annotated[
+        Literal["1/angstrom", "1/nm", "2theta"] | None,
+        typer.Option(help="Of the first column of I, where the file does not say it."),
+    ] = None,
     qmin: Annotated[
         float | None, typer.Option(min=0.0, max=20.0, help="1/angstrom, where the file has none.")
     ] = None,
@@ -66,11 +94,11 @@ def refine(
     ] = None,
     noise: Annotated[
         Literal["spectrum", "transform", "independent"],
-        typer.Option(help="How the points err: measured, white in Q, or each for itself."),
+        typer.Option(help="How the points of G(r) err: measured, white in Q, or each for itself."),
     ] = "spectrum",
     form_factors: Annotated[
         Literal["exact", "constant"],
-        typer.Option(help="X-ray weights: at every Q, or at Q = 0 as PDFgui has them."),
+        typer.Option(help="X-ray weights in G(r): at every Q, or at Q = 0 as PDFgui has them."),
     ] = "exact",
     plot: Annotated[
         Path | None, typer.Option(help="Draw data, fit and difference (.png, .pdf, .svg).")
@@ -85,53 +113,105 @@ def refine(
 
     Example: solvus refine sample.gr --structure CeO2.cif --free scale,lattice,u,delta2,diameter --plot fit.png
     """
-    from solvus.models.pattern import PatternError
     from solvus.models.refinement.export import write_structure
-    from solvus.models.refinement.refine import Options
-    from solvus.models.refinement.refine import refine as fitted
 
     check_picture(plot)
+    names = structure or []
     try:
-        measured = [_pattern(path, qmin, qmax) for path in patterns]
-        records = [_record(text) for text in structure]
-        options = Options(
-            free=tuple(_words(free)),
-            start=_values(start),
-            window=r_range,
-            noise=noise,
-            form_factors=form_factors,
-        )
-        answer = fitted(measured, records, options)
-        files = [
-            (target, label)
-            for wanted in export or []
-            for target, label in _targets(wanted, patterns[0], list(answer.records), patterns)
-        ]
+        measured = [_pattern(path, qmin, qmax, unit, wavelength, source) for path in patterns]
+        records = [_record(text) for text in names]
+        kind = _kind(measured, records)
+        words, values = tuple(_words(free)), _values(start)
+        if kind == "G":
+            answer = _real_space(measured, records, words, values, span, noise, form_factors)
+        else:
+            answer = _intensity(measured[0], records, words, values, span, source)
+        files = [t for wanted in export or [] for t in _targets(wanted, list(answer.records), patterns)]
         for target, label in files:
             write_structure(answer, target, label)
-    except (
-        PatternError,
-        ValueError,
-    ) as error:  # every refusal of the models is a ValueError that says what to do
+    except ValueError as error:  # every refusal of the models is a ValueError that says what to do
         fail(str(error), as_json)
     if plot is not None:
-        _draw(plot, [path.name for path in patterns], answer)
+        _draw(plot, [path.name for path in patterns], answer, kind)
     if as_json:
-        print_json({"files": [str(p) for p in patterns], "structures": structure, **answer.document()})
+        print_json({"files": [str(p) for p in patterns], "structures": names, **answer.document()})
     else:
-        _print(answer, structure)
+        _print(answer, names)
         for target, _ in files:
             out.print(f"  written: {target}", markup=False, highlight=False, soft_wrap=True)
     if not answer.converged:
         raise typer.Exit(NOT_CONVERGED)
 
 
-def _pattern(path: Path, qmin: float | None, qmax: float | None) -> Pattern:
-    """A file's G(r); the limits given take the place of what it says."""
-    from solvus.models.pattern import Conditions
-    from solvus.models.pattern_files import read_gr
+def _real_space(
+    measured: list[Pattern],
+    records: list[Record],
+    free: tuple[str, ...],
+    start: dict[str, float],
+    span: tuple[float, float] | None,
+    noise: Literal["spectrum", "transform", "independent"],
+    form_factors: Literal["exact", "constant"],
+) -> Refinement:
+    from solvus.models.refinement.refine import WINDOW, Options
+    from solvus.models.refinement.refine import refine as fitted
 
-    pattern = read_gr(path)
+    options = Options(free=free, start=start, window=span or WINDOW, noise=noise, form_factors=form_factors)
+    return fitted(measured, records, options)
+
+
+def _intensity(
+    pattern: Pattern,
+    records: list[Record],
+    free: tuple[str, ...],
+    start: dict[str, float],
+    span: tuple[float, float] | None,
+    source: str | None,
+) -> Refinement:
+    """I(Q): a powder pattern of crystals, or a small-angle curve."""
+    if records:
+        from solvus.models.refinement.rietveld import WINDOW, PowderOptions, refine_powder
+
+        options = PowderOptions(source=source, free=free, start=start, window=span or WINDOW)
+        return refine_powder(pattern, records, options)
+    from solvus.models.refinement.small_angle_model import USUAL, SmallAngleOptions, refine_small_angle
+
+    return refine_small_angle(pattern, SmallAngleOptions(free=free or USUAL, start=start, window=span))
+
+
+def _kind(measured: list[Pattern], records: list[Record]) -> str:
+    """``"G"``, ``"powder"`` or ``"small angle"``."""
+    from solvus.models.refinement.parameters import RefinementError
+
+    kinds = {pattern.quantity for pattern in measured}
+    if kinds == {"G"}:
+        if not records:
+            raise RefinementError(
+                "--structure: a G(r) needs one; give a .cif or .xyz, or a name of the library"
+            )
+        return "G"
+    if kinds == {"I"} and len(measured) == 1:
+        return "powder" if records else "small angle"
+    raise RefinementError(
+        f"patterns: {', '.join(sorted(kinds))} cannot be refined together; give G(r) files, or one I(Q)"
+    )
+
+
+def _pattern(
+    path: Path,
+    qmin: float | None,
+    qmax: float | None,
+    unit: Literal["1/angstrom", "1/nm", "2theta"] | None,
+    wavelength: float | None,
+    source: str | None,
+) -> Pattern:
+    """A file's curve; the limits given take the place of what it says."""
+    from solvus.models.formats.read import read_pattern
+    from solvus.models.pattern import Conditions
+    from solvus.models.refinement.powder_model import SOURCES
+
+    if path.suffix.lower() != ".gr" and source in SOURCES:
+        unit, wavelength = unit or "2theta", wavelength or SOURCES[source][0][0]
+    pattern = read_pattern(path, x_unit=unit, wavelength=wavelength).pattern
     given = {k: v for k, v in (("qmin", qmin), ("qmax", qmax)) if v is not None}
     if not given:
         return pattern
@@ -174,12 +254,12 @@ def _values(text: str | None) -> dict[str, float]:
     return values
 
 
-def _targets(wanted: str, pattern: Path, labels: list[str], inputs: list[Path]) -> list[tuple[Path, str]]:
+def _targets(wanted: str, labels: list[str], inputs: list[Path]) -> list[tuple[Path, str]]:
     """Files to write, one for each phase; never one of those that were read."""
     from solvus.models.refinement.export import FORMATS
     from solvus.models.refinement.parameters import RefinementError
 
-    path = Path(f"{pattern.stem}-refined.{wanted}") if wanted in FORMATS else Path(wanted)
+    path = Path(f"{inputs[0].stem}-refined.{wanted}") if wanted in FORMATS else Path(wanted)
     targets = [(path if not label else path.with_stem(f"{path.stem}-{label}"), label) for label in labels]
     for target, _ in targets:
         if any(target.exists() and given.exists() and target.samefile(given) for given in inputs):
@@ -218,17 +298,17 @@ def _print(answer: Refinement, structures: list[str]) -> None:
         err.print(f"  note: {message}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _draw(path: Path, names: list[str], answer: Refinement) -> None:
+def _draw(path: Path, names: list[str], answer: Refinement, kind: str) -> None:
     """One panel for each pattern: observed, calculated and, below both, their difference."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.0, 2.8 * len(answer.curves) + 0.6), layout="constrained")
     panels = figure.subplots(len(answer.curves), 1, squeeze=False)[:, 0]
     for axes, name, curve in zip(panels, names, answer.curves, strict=True):
-        _panel(axes, curve)
-        phases = " + ".join(record.name for record in answer.records.values())
+        _panel(axes, curve, kind)
+        phases = " + ".join(record.name for record in answer.records.values()) or "spheres"
         axes.set_title(f"{name}: {phases} ($R_w$ = {curve.r_w:.3f})", fontsize=9, loc="left")
-    panels[-1].set_xlabel("$r$ / Å")
+    panels[-1].set_xlabel(AXES[kind][0])
     try:
         figure.savefig(path, dpi=200)
     except OSError as error:
@@ -239,14 +319,18 @@ def _unwritable(path: Path, error: OSError) -> NoReturn:
     fail(f"--plot: {path} cannot be written ({error.strerror})")
 
 
-def _panel(axes: Any, curve: Curve) -> None:
+def _panel(axes: Any, curve: Curve, kind: str) -> None:
     observed, calculated, difference = curve.observed, curve.calculated, curve.difference
     marker = {"ms": 2.4, "mfc": "none", "mec": "#4477aa", "mew": 0.6}
     axes.plot(curve.x, observed, "o", label="observed", rasterized=len(curve.x) > 5000, **marker)
     axes.plot(curve.x, calculated, color="#cc3311", lw=1.1, label="calculated")
-    offset = min(observed.min(), calculated.min()) - 1.2 * max(difference.max(), 0.0)
-    axes.plot(curve.x, difference + offset, color="#777777", lw=0.8, label="difference")
-    axes.axhline(offset, color="#777777", lw=0.4, ls=":")
-    axes.set_ylabel("$G(r)$ / Å$^{-2}$")
-    axes.set_xlim(curve.x[0], curve.x[-1])
+    axes.set_ylabel(AXES[kind][1])
+    if kind == "small angle":  # a difference over decades has no place below the curves
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    else:
+        offset = min(observed.min(), calculated.min()) - 1.2 * max(difference.max(), 0.0)
+        axes.plot(curve.x, difference + offset, color="#777777", lw=0.8, label="difference")
+        axes.axhline(offset, color="#777777", lw=0.4, ls=":")
+        axes.set_xlim(curve.x[0], curve.x[-1])
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper right")

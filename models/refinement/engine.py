@@ -22,8 +22,8 @@ from solvus.models.refinement.refinement import Curve, Refinement, Value
 
 Floats = NDArray[np.float64]
 
-ON_BOUND = 1e-6
-"""Share of the distance between bounds within which a value stands on one."""
+ON_BOUND = 1e-4
+"""Natural steps within which a value stands on its bound."""
 HIGH_CORRELATION = 0.95
 FEW = 2.0
 """Independent values per parameter below which uncertainties mean little."""
@@ -60,6 +60,7 @@ class Part:
     label : to tell several curves apart.
     x, observed : (k,); dy : (k,) standard uncertainties, or ``None``.
     band : of a transformed curve; ``None`` when points err independently by nature.
+    relative : ``dy`` says only how points err beside each other, as the root of intensities that are no counts.
     """
 
     label: str
@@ -68,6 +69,7 @@ class Part:
     model: Model
     dy: Floats | None = None
     band: Band | None = None
+    relative: bool = False
 
 
 @dataclass
@@ -95,7 +97,9 @@ class Problem:
             raise RefinementError(
                 f"range: {points} points for {len(self.free)} parameters; widen it or free fewer"
             )
-        weighted = all(part.dy is not None and bool((part.dy > 0).all()) for part in self.parts)
+        weighted = all(
+            part.dy is not None and not part.relative and bool((part.dy > 0).all()) for part in self.parts
+        )
         self.weights = [self._weights(part, weighted) for part in self.parts]
         self.weighted = weighted
 
@@ -171,10 +175,9 @@ def solve(
 
 def report(problem: Problem, solution: Solution, noise: Noise) -> Refinement:
     """Uncertainties, agreement and warnings of a solution."""
-    _, lower, upper, _ = problem.bounds()
+    _, lower, upper, natural = problem.bounds()
     x = solution.x
-    width = upper - lower
-    held = (x - lower <= ON_BOUND * width) | (upper - x <= ON_BOUND * width)
+    held = (x - lower <= ON_BOUND * natural) | (upper - x <= ON_BOUND * natural)
     covariance = _covariance(problem, solution, held, noise)
     sd = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     with np.errstate(invalid="ignore", divide="ignore"):

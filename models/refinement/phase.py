@@ -169,6 +169,11 @@ class Phase:
                 place += direction * (values[name] - self.parameters[name].value)
         return place
 
+    def moves_of(self, k: int) -> dict[str, Floats]:
+        """Coordinates that move site ``k``, each with its direction."""
+        mates = self._together(k)
+        return {name: direction for name, (site, direction) in self.coordinates.items() if site in mates}
+
     def _together(self, k: int) -> list[int]:
         """Sites at the place of site ``k``, which move with it."""
         off = [self.orbits[m].positions[0] - self.orbits[k].positions[0] for m in range(len(self.orbits))]
