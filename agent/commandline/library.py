@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from solvus.agent.commandline.console import BAD_INPUT, err, fail, out, print_json
+from solvus.agent.commandline.library_build import AsJson, build, classes, interrupted
 from solvus.agent.commandline.library_display import print_record, print_table, summary
 
 if TYPE_CHECKING:
     from solvus.models.structures.adding import Outcome, Shelf
     from solvus.models.structures.catalogue import Catalogue
-    from solvus.models.structures.library_file import Row
 
-INTERRUPTED = 130
-"""As shells say it."""
 STATUS_WORDS = {"added": "added", "duplicate": "already there", "error": "refused"}
 
 library_app = typer.Typer(
@@ -31,7 +29,6 @@ Folder = Annotated[
         "--library", help="Folder of your own structures. [default: $SOLVUS_LIBRARY, else your data folder]"
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 KeepDuplicates = Annotated[bool, typer.Option(help="Also keep what the library has already.")]
 
 
@@ -104,12 +101,13 @@ def show(
     try:
         item = catalogue.item(name)
         document = to_document(item.record)
+        alike = catalogue.alike(item.name)
     except ValueError as error:
         fail(str(error), as_json)
     if as_json:
-        print_json({**summary(item), **document})
+        print_json({**summary(item), **document, "alike": alike})
         return
-    print_record(item, document)
+    print_record(item, document, alike)
 
 
 @library_app.command()
@@ -197,58 +195,8 @@ def fetch(
     _report(outcomes, as_json)
 
 
-@library_app.command()
-def build(
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare with the shipped files and write nothing.")
-    ] = False,
-    only: Annotated[Literal["catalogue", "clusters"] | None, typer.Option(help="One part only.")] = None,
-    processes: Annotated[int, typer.Option(min=1, max=256, help="Processes to compute in.")] = 2,
-    as_json: AsJson = False,
-) -> None:
-    """Make the shipped data files anew: the catalogue of records, and the metal clusters with their scattering.
-
-    Example: solvus library build --check --processes 4
-    """
-    from solvus.models.structures import shipped
-    from solvus.models.structures.own import write_atomically
-
-    report: list[dict[str, Any]] = []
-    try:
-        for file in _data_files(only, processes):
-            difference = shipped.difference(file) if check else None
-            if not check:
-                write_atomically(file.path, file.content)
-            report.append(
-                {"file": file.path.name, "version": file.version, "entries": file.entries}
-                | {"bytes": len(file.content), "difference": difference}
-            )
-            if not as_json:
-                verdict = difference or ("identical" if check else "written")
-                out.print(f"{file.path.name}: {file.entries} entries, {len(file.content)} bytes, {verdict}")
-    except ValueError as error:
-        fail(str(error), as_json)
-    except KeyboardInterrupt:
-        _interrupted("nothing half-made was written")
-    if as_json:
-        print_json({"files": report})
-    if any(entry["difference"] for entry in report):
-        raise typer.Exit(BAD_INPUT)
-
-
-def _data_files(only: str | None, processes: int) -> Iterator[Any]:
-    from solvus.models.structures import shipped
-
-    if only != "clusters":
-        yield shipped.catalogue()
-    if only != "catalogue":
-        yield from shipped.clusters(processes=processes, progress=_row_progress)
-
-
-def _row_progress(rows: Iterable[Row], total: int) -> Iterable[Row]:
-    from rich.progress import track
-
-    return track(rows, "clusters", total=total, console=err, transient=True, disable=not err.is_terminal)
+library_app.command()(build)
+library_app.command()(classes)
 
 
 def _folder(folder: Path | None) -> Path:
@@ -293,17 +241,12 @@ def _kept(outcomes: Iterable[Outcome], what: str, total: int, as_json: bool) -> 
         done.extend(bar)
     except KeyboardInterrupt:
         _say(done, as_json)
-        _interrupted("what was added so far is kept")
+        interrupted("what was added so far is kept")
     except ValueError as error:
         if not done:
             raise
         done.append(Outcome(what, "error", message=str(error)))
     return done
-
-
-def _interrupted(said: str) -> NoReturn:
-    err.print(f"solvus: interrupted; {said}", markup=False, highlight=False)
-    raise typer.Exit(INTERRUPTED)
 
 
 def _report(outcomes: list[Outcome], as_json: bool) -> None:

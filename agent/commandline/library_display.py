@@ -51,8 +51,8 @@ def print_table(items: list[Item]) -> None:
         out.print("* a prototype decorated with metals, not known to exist with this cell", highlight=False)
 
 
-def print_record(item: Item, document: dict[str, Any]) -> None:
-    """One structure with its sites; ``document`` as of `record_json.to_document`."""
+def print_record(item: Item, document: dict[str, Any], alike: list[str]) -> None:
+    """One structure with its sites; ``document`` as of `record_json.to_document`, ``alike`` the others of its class."""
 
     def say(text: str) -> None:
         out.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -73,3 +73,5 @@ def print_record(item: Item, document: dict[str, Any]) -> None:
     if len(rows) > SHOWN_SITES:
         say(f"    ... and {len(rows) - SHOWN_SITES} more; --json lists all")
     say(f"  source: {item.source}" + ("; hypothetical" if item.hypothetical else ""))
+    if alike:
+        say(f"  the reference measurement cannot tell it from: {', '.join(alike)}")

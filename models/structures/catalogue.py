@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from ase.data import atomic_numbers
 
-from solvus.models.structures import catalogue_file, own
+from solvus.models.structures import catalogue_file, classes, own
 from solvus.models.structures.catalogue_file import CatalogueError
 from solvus.models.structures.clusters import metals
 from solvus.models.structures.library import Entry, Library
@@ -186,6 +186,18 @@ class Catalogue:
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see solvus library list"
         raise CatalogueError(f"structure: {name!r} is not in the library; {hint}")
 
+    def alike(self, name: str) -> list[str]:
+        """The other shipped structures of the same class, which the reference measurement cannot tell from this one
+        (:mod:`solvus.models.structures.classes`).
+
+        Raises
+        ------
+        CatalogueError
+            When the file of classes cannot be read.
+        """
+        shared = _classes()[0].get(name)
+        return sorted(set(shared.members) - {name}) if shared and name in self._by_name else []
+
     def _check(self, family: str | None, type: str | None, space_group: int | None) -> None:
         if family is not None and family not in get_args(Family):
             raise CatalogueError(_unknown("family", family, get_args(Family)))
@@ -291,3 +303,8 @@ def _item_of(entry: Mapping[str, Any], origin: Origin) -> Item:
 def _shipped() -> tuple[tuple[Item, ...], str]:
     entries, version = catalogue_file.read()
     return tuple(_item_of(entry, "shipped") for entry in entries), version
+
+
+@cache
+def _classes() -> tuple[dict[str, classes.Class], str]:
+    return classes.read()

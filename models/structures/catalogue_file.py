@@ -41,22 +41,22 @@ def entry_of(record: Record) -> dict[str, Any]:
     return {"record": to_document(record), "n_atoms": len(atoms), "span": span}
 
 
-def encoded(records: Iterable[Record]) -> tuple[bytes, str]:
-    """The file and its version.
+def encoded(entries: Iterable[dict[str, Any]]) -> tuple[bytes, str]:
+    """The file and its version, whatever the order of the entries (:func:`entry_of`).
 
     Raises
     ------
     CatalogueError
         When two records share a name.
     """
-    entries = sorted((entry_of(record) for record in records), key=lambda entry: entry["record"]["name"])
-    names = [entry["record"]["name"] for entry in entries]
+    ordered = sorted(entries, key=lambda entry: str(entry["record"]["name"]))
+    names = [entry["record"]["name"] for entry in ordered]
     for name, following in pairwise(names):
         if name == following:
             raise CatalogueError(f"name: {name!r} is taken by two records; names must be unique")
-    version = _version(entries)
+    version = _version(ordered)
     stream = io.BytesIO()
-    text = canonical({"format": FORMAT, "version": version, "entries": entries})
+    text = canonical({"format": FORMAT, "version": version, "entries": ordered})
     with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
         packed.write(text.encode())
     return stream.getvalue(), version

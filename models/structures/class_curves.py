@@ -3,7 +3,8 @@
 The measurement (:data:`REFERENCE`): X-rays, Qmin 0.8 and Qmax 25 1/angstrom, qdamp 0.03 1/angstrom, a powder of endless
 crystals or of clusters, compared from 1.2 to 15 angstrom; amplitudes are those at Q = 0, the number of electrons.
 
-    F(Q) = 1 / (N <b>^2)  sum_d w(d) sin(Q d) / d  exp(-u Q^2),        G(r) = 2/pi int F(Q) sin(Q r) dQ  exp(-(qdamp r)^2/2)
+    F(Q) = 1 / (N <b>^2)  sum_d w(d) sin(Q d) / d  exp(-u Q^2)
+    G(r) = 2/pi int F(Q) sin(Q r) dQ  exp(-(qdamp r)^2 / 2)
 
 with w(d) = sum of b_i b_j over ordered pairs at distance d, less the mean density in a crystal, whose sum fades out
 between ``FADE`` (angstrom); the short cut costs what cancels in a comparison of two curves.
@@ -24,7 +25,7 @@ from solvus.models.structures.record import SAME_SITE, Record
 
 Floats = NDArray[np.float64]
 
-REFERENCE = {"radiation": "xray", "qmin": 0.8, "qmax": 25.0, "qdamp": 0.03, "rmin": 1.2, "rmax": 15.0, "u_iso": 0.005}
+REFERENCE = {"qmin": 0.8, "qmax": 25.0, "qdamp": 0.03, "rmin": 1.2, "rmax": 15.0, "u_iso": 0.005}
 """1/angstrom, angstrom and angstrom^2."""
 FADE = (15.5, 18.0)
 STEP = 0.01
@@ -67,17 +68,23 @@ def pairs_of(record: Record) -> Pairs:
     shifts = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), -1).reshape(-1, 3)
     images = (everything[None] + (shifts @ lattice)[:, None]).reshape(-1, 3)
     strengths = np.tile(strength, len(shifts))
-    vectors, weights = [], []
+    away_from: list[Floats] = []
+    strengths_of: list[Floats] = []
     for place, b, n, near in zip(
         sites, amplitude, count, cKDTree(images).query_ball_point(sites, FADE[1]), strict=True
     ):
         away = images[near] - place
         apart = np.linalg.norm(away, axis=1) > SAME_SITE
-        vectors.append(away[apart])
-        weights.append(n * b * strengths[near][apart])
+        away_from.append(away[apart])
+        strengths_of.append(n * b * strengths[near][apart])
     volume = float(abs(np.linalg.det(lattice)))
     total = float(count.sum())
-    return Pairs(np.vstack(vectors), np.concatenate(weights) / (total * mean**2), total / volume, _freedom(record))
+    return Pairs(
+        np.vstack(away_from),
+        np.concatenate(strengths_of) / (total * mean**2),
+        total / volume,
+        _freedom(record),
+    )
 
 
 def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
@@ -88,20 +95,25 @@ def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
         return np.eye(3), record.positions, electrons, np.ones(len(electrons))
     lattice = Cell.fromcellpar(record.cell).array  # type: ignore[no-untyped-call]
     group = Spacegroup(record.space_group or 1, record.setting)
-    places: list[Floats] = []
+    distinct: list[Floats] = []
     amplitude: list[float] = []
     count: list[float] = []
     for place, b in zip(record.positions, electrons, strict=True):
         known = next(
-            (i for i, other in enumerate(places) if np.abs((place - other + 0.5) % 1.0 - 0.5).max() < SAME_SITE), None
+            (
+                i
+                for i, other in enumerate(distinct)
+                if np.abs((place - other + 0.5) % 1.0 - 0.5).max() < SAME_SITE
+            ),
+            None,
         )
         if known is not None:  # a mixed site scatters with the sum of what shares it
             amplitude[known] += float(b)
             continue
-        places.append(place)
+        distinct.append(place)
         amplitude.append(float(b))
         count.append(float(len(group.equivalent_sites([place], symprec=SAME_SITE)[0])))  # type: ignore[no-untyped-call]
-    return lattice, np.array(places) @ lattice, np.array(amplitude), np.array(count)
+    return lattice, np.array(distinct) @ lattice, np.array(amplitude), np.array(count)
 
 
 def _whole(record: Record, lattice: Floats) -> tuple[Floats, Floats]:
@@ -128,11 +140,11 @@ class Measurement:
     """The reference measurement: matrices that turn a histogram of distances into G(r)."""
 
     def __init__(self) -> None:
-        qmin, qmax = float(REFERENCE["qmin"]), float(REFERENCE["qmax"])
+        qmin, qmax = REFERENCE["qmin"], REFERENCE["qmax"]
         self.q = np.arange(qmin, qmax, Q_STEP)
         self.d = np.arange(1, round(FADE[1] / STEP) + 2) * STEP
-        self.r = np.arange(float(REFERENCE["rmin"]), float(REFERENCE["rmax"]), np.pi / qmax / 1.5)
-        damping = np.exp(-0.5 * (float(REFERENCE["qdamp"]) * self.r) ** 2)
+        self.r = np.arange(REFERENCE["rmin"], REFERENCE["rmax"], np.pi / qmax / 1.5)
+        damping = np.exp(-0.5 * (REFERENCE["qdamp"] * self.r) ** 2)
         self._back = np.sin(np.outer(self.r, self.q)) * damping[:, None] * (2.0 / np.pi * Q_STEP)
         position = np.clip((self.d - FADE[0]) / (FADE[1] - FADE[0]), 0.0, 1.0)
         fading = 0.5 * (1.0 + np.cos(np.pi * position))

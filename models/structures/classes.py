@@ -1,9 +1,9 @@
 """Classes: entries that the reference measurement cannot tell apart.
 
 An entry joins the class of an earlier one (its *leader*) when its curve, with cell lengths free within ``STRETCH``, one
-displacement and one scale, refines onto the leader's to R_w <= ``NOISE``; otherwise it leads a class of its own. Known
-compounds come before hypothetical ones, then by name, so that classes are led by what exists. Which pairs are refined at
-all is decided by a matched filter: the largest cosine of the two curves over a common stretch.
+displacement and one scale, refines onto the leader's to R_w <= ``NOISE``; otherwise it leads a class of its own.
+Known compounds come before hypothetical ones, then by name, so that classes are led by what exists. Which pairs are
+refined at all is decided by a matched filter: the largest cosine of the two curves over a common stretch.
 
 The measurement is stated in :mod:`solvus.models.structures.class_curves`. With neutrons, in another range or with free
 coordinates the classes are others.
@@ -79,9 +79,7 @@ def classes_of(
         pairs.append(pairs_of(record))
         curves.append(_coarse_curves(pairs[-1]))
     groups = _likely_groups(ordered, np.stack(curves))
-    jobs = [
-        ([ordered[i].name for i in group], [pairs[i] for i in group], likely) for group, likely in groups
-    ]
+    jobs = [([ordered[i].name for i in group], [pairs[i] for i in group], likely) for group, likely in groups]
     found = [c for group in progress(_computed(jobs, processes), len(jobs)) for c in group]
     return sorted(found, key=lambda c: c.leader)
 
@@ -118,7 +116,7 @@ def classes_in(job: Job) -> list[Class]:
 def misfit(target: Pairs, model: Pairs) -> float:
     """R_w with which one structure refines onto the curve of another: cell lengths, displacement and scale."""
     measurement = _measurement()
-    observed = measurement.curve(target, np.zeros(target.freedom.shape[1]), float(REFERENCE["u_iso"]))
+    observed = measurement.curve(target, np.zeros(target.freedom.shape[1]), REFERENCE["u_iso"])
     k = model.freedom.shape[1]
 
     def residual(parameters: Floats) -> Floats:
@@ -140,9 +138,11 @@ def misfit(target: Pairs, model: Pairs) -> float:
 def _coarse_curves(pairs: Pairs) -> NDArray[np.float32]:
     """(stretches, points) normalised curves."""
     measurement, k = _measurement(), pairs.freedom.shape[1]
-    curves = [measurement.curve(pairs, np.full(k, s), float(REFERENCE["u_iso"])) for s in COARSE_STRETCHES]
+    curves = [measurement.curve(pairs, np.full(k, s), REFERENCE["u_iso"]) for s in COARSE_STRETCHES]
     stacked = np.stack(curves)
-    normal: NDArray[np.float32] = (stacked / np.linalg.norm(stacked, axis=1, keepdims=True)).astype(np.float32)
+    normal: NDArray[np.float32] = (stacked / np.linalg.norm(stacked, axis=1, keepdims=True)).astype(
+        np.float32
+    )
     return normal
 
 
@@ -166,7 +166,7 @@ def encoded(classes: Sequence[Class], version: str) -> bytes:
     document = {
         "format": FORMAT,
         "catalogue": version,
-        "measurement": {**REFERENCE, "noise": NOISE, "stretch": STRETCH},
+        "measurement": {"radiation": "xray", **REFERENCE, "noise": NOISE, "stretch": STRETCH},
         "classes": {c.leader: dict(sorted(c.members.items())) for c in classes if len(c.members) > 1},
     }
     return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
@@ -183,7 +183,9 @@ def read(path: Path = DATA) -> tuple[dict[str, Class], str]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CatalogueError(f"{path.name}: cannot be read; make it with solvus library classes --build") from error
+        raise CatalogueError(
+            f"{path.name}: cannot be read; make it with solvus library classes --build"
+        ) from error
     if document.get("format") != FORMAT:
         raise CatalogueError(f"{path.name}: format {document.get('format')}, but this version reads {FORMAT}")
     found = [Class(leader, members) for leader, members in document["classes"].items()]

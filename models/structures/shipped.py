@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from solvus.models.structures import catalogue_file, library, library_file
-from solvus.models.structures.build import rows_of
+from solvus.models.structures.build import rows_of, worker_pool
 from solvus.models.structures.clusters import all_clusters
 from solvus.models.structures.elements import metal_crystals
 from solvus.models.structures.further_clusters import further_clusters
 from solvus.models.structures.library_file import Row
+from solvus.models.structures.oxides.catalogue import oxides
+from solvus.models.structures.polyoxometalates.catalogue import polyoxometalates
 from solvus.models.structures.record import Record
 
 Progress = Callable[[Iterable[Row], int], Iterable[Row]]
@@ -27,16 +30,31 @@ class DataFile:
     entries: int
 
 
-def shipped_records() -> Iterator[Record]:
-    """Every record of the shipped catalogue, by family."""
-    yield from metal_crystals()
+SOURCES: dict[str, Callable[[], Iterator[Record]]] = {
+    "metals": metal_crystals,
+    "oxides": oxides,
+    "polyoxometalates": polyoxometalates,
+}
+"""Where the records come from, by the name of the family."""
 
 
-def catalogue() -> DataFile:
-    """The catalogue of records."""
-    records = list(shipped_records())
-    content, version = catalogue_file.encoded(records)
-    return DataFile(catalogue_file.DATA, content, version, len(records))
+def entries_from(source: str) -> list[dict[str, Any]]:
+    """Every entry of one of ``SOURCES``."""
+    return [catalogue_file.entry_of(record) for record in SOURCES[source]()]
+
+
+def catalogue(*, processes: int = 1) -> DataFile:
+    """The catalogue of records.
+
+    Raises
+    ------
+    CatalogueError
+        When two records share a name.
+    """
+    with worker_pool(min(processes, len(SOURCES))) as pool:
+        entries = [entry for found in pool.map(entries_from, SOURCES) for entry in found]
+    content, version = catalogue_file.encoded(entries)
+    return DataFile(catalogue_file.DATA, content, version, len(entries))
 
 
 def clusters(*, processes: int, progress: Progress = lambda rows, total: rows) -> Iterator[DataFile]:

@@ -19,7 +19,7 @@ from solvus.agent.commandline.app import app
 from tests.models.database_server import KEY, Database, serving
 
 runner = CliRunner()
-VERBS = ("list", "show", "add", "remove", "fetch", "build")
+VERBS = ("list", "show", "add", "remove", "fetch", "build", "classes")
 
 
 @pytest.fixture(autouse=True)
@@ -114,6 +114,7 @@ def test_structures_are_fetched_into_the_own_library(monkeypatch: pytest.MonkeyP
     assert "set MP_API_KEY" in run("fetch", "mp", "--elements", "Ti").stderr
 
 
+@pytest.mark.slow
 def test_the_shipped_catalogue_is_what_build_makes() -> None:
     done = run("build", "--check", "--only", "catalogue", "--json")
     assert done.exit_code == 0, done.stdout
