@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from solvus.models.structures.polyoxometalates.identity import Identity
+from solvus.models.structures.polyoxometalates.keggin import twisted
 from solvus.models.structures.polyoxometalates.keggin_family import KEGGIN_FAMILY
 from solvus.models.structures.polyoxometalates.other_families import OTHER_FAMILIES
 from solvus.models.structures.polyoxometalates.relax import DECIMALS, relaxed
@@ -30,20 +31,23 @@ def formula_of(species: tuple[str, ...], metal: str) -> str:
 def record_of(identity: Identity, metal: str, hetero: str) -> Record:
     """Draft and relax one member, ``hetero`` like ``P5`` or empty."""
     rough = identity.build(metal, hetero[:-1])
-    positions = np.round(relaxed(rough, identity.chemistry(metal, hetero)), DECIMALS) + 0.0
+    settled = relaxed(rough, identity.chemistry(metal, hetero))
+    if identity.twist:
+        settled = twisted(rough, metal, settled, identity.twist)
     formula = formula_of(rough.species, metal)
     return Record(
-        name=f"{identity.type} {formula}",
+        name=f"{identity.type}{' (alternating)' if identity.twist else ''} {formula}",
         family="polyoxometalate",
         type=identity.type,
         formula=formula,
         species=rough.species,
-        positions=positions,
+        positions=np.round(settled, DECIMALS) + 0.0,  # no minus nought
         occupancy=(1.0,) * len(rough.species),
         source=(
             f"built with point group {identity.point_group} and relaxed by bond valence, without hydrogen and"
             f" counter-ions; geometry: {identity.reference}; {VALENCES}"
         ),
+        hypothetical=identity.hypothetical,
     )
 
 

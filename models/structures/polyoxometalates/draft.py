@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 
 from solvus.models.structures.polyoxometalates.symmetry import group_of, kept_by, permutations
 from solvus.models.structures.record import Floats
@@ -49,13 +51,13 @@ class Draft:
         found: NDArray[np.int64] = np.flatnonzero(np.array(self.species) == element)
         return found
 
-    def neighbours(self) -> list[NDArray[np.int64]]:
+    @cached_property
+    def around(self) -> list[NDArray[np.int64]]:
         """Of each atom the oxygens bound to it, nearest first; of an oxygen nothing."""
         oxygen = self.where("O")
-        away = np.linalg.norm(self.positions[:, None] - self.positions[None, oxygen], axis=-1)
-        return [
-            oxygen[np.argsort(row, kind="stable")[:n]] for row, n in zip(away, self.coordination, strict=True)
-        ]
+        away = cdist(self.positions, self.positions[oxygen])
+        nearest = [oxygen[np.argsort(row, kind="stable")] for row in away]
+        return [order[:n] for order, n in zip(nearest, self.coordination, strict=True)]
 
 
 def draft(

@@ -28,6 +28,8 @@ class Identity:
     reference : of the geometry.
     oxidation : of the metal, where it is not the highest.
     hydrogen : see :class:`~solvus.models.structures.polyoxometalates.relax.Chemistry`.
+    twist : angstrom, see :func:`~solvus.models.structures.polyoxometalates.keggin.twisted`.
+    hypothetical : no crystal structure is known to have this geometry.
     """
 
     type: str
@@ -40,6 +42,8 @@ class Identity:
     face: float | None = None
     oxidation: int | None = None
     hydrogen: Mapping[int, float] = field(default_factory=dict)
+    twist: float = 0.0
+    hypothetical: bool = False
 
     def chemistry(self, metal: str, hetero: str) -> Chemistry:
         """What its atoms are, for a heteroatom like ``P5`` or none."""

@@ -23,6 +23,9 @@ TETRAHEDRAL = group_of(rotation([1, 1, 1], 3), rotation([0, 0, 1], 2), reflectio
 TRIADS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
 """Axes of the four triads."""
 
+CHIRAL = group_of(rotation([1, 1, 1], 3), rotation([0, 0, 1], 2))
+"""T, (12, 3, 3): the rotations of Td."""
+
 METAL_SITE = (2.517, 2.517, 0.099)
 """angstrom: gives metals 3.42 apart within a triad and 3.70 between triads, as in Brown et al. (1977)."""
 OXYGEN_SITES = {
@@ -49,6 +52,30 @@ def keggin(metal: str, hetero: str | None, turned: int = 0) -> Draft:
     return draft(species, places, {metal: 6, hetero or "": 4}, parent=CUBIC)
 
 
+def alternating(metal: str, hetero: str | None) -> Draft:
+    """The alpha isomer with the symmetry T that bonds of alternating length leave it; see :func:`twisted`."""
+    whole = keggin(metal, hetero)
+    return draft(whole.species, whole.positions, whole.coordination, parent=CHIRAL)
+
+
+def twisted(rough: Draft, metal: str, positions: Floats, by: float) -> Floats:
+    """Positions (n, 3) with the metals moved along the turn of their triad about its axis.
+
+    Every bridging oxygen then has a short and a long bond, all the way round each ring: the alternation of the
+    molybdates.
+
+    Parameters
+    ----------
+    by : angstrom.
+    """
+    moved = positions.copy()
+    for i in rough.where(metal):
+        axis = TRIADS[np.argmax(TRIADS @ positions[i])]
+        along = np.cross(axis, positions[i])
+        moved[i] += by * along / np.linalg.norm(along)
+    return moved
+
+
 def _alpha() -> tuple[Floats, dict[str, Floats]]:
     """Metals (12, 3) and oxygens of each kind of the alpha isomer."""
     return swept(TETRAHEDRAL, METAL_SITE), {
@@ -66,7 +93,7 @@ def _in_triad(points: Floats, axis: Floats) -> np.ndarray[tuple[int], np.dtype[n
 
 def lacunary(whole: Draft, taken: list[int]) -> Draft:
     """Without some metals and the oxygens that no other atom binds."""
-    around = whole.neighbours()
+    around = whole.around
     left = {int(o) for i, of_i in enumerate(around) if i not in taken for o in of_i}
     return whole.without([*taken, *[int(o) for o in whole.where("O") if int(o) not in left]])
 
@@ -92,7 +119,7 @@ def trilacunary(whole: Draft, metal: str, axis: int, kind: str) -> Draft:
 def dilacunary_gamma(metal: str, hetero: str) -> Draft:
     """gamma-XM10O36: the gamma isomer without the two metals that its turned triads join by an edge."""
     whole = keggin(metal, hetero, turned=2)
-    around, metals = whole.neighbours(), whole.where(metal)
+    around, metals = whole.around, whole.where(metal)
     first, second = (set(metals[_in_triad(whole.positions[metals], axis)]) for axis in TRIADS[:2])
     pair = next(
         [int(i), int(j)]
@@ -105,7 +132,7 @@ def dilacunary_gamma(metal: str, hetero: str) -> Draft:
 def lone_pair(metal: str, hetero: str) -> Draft:
     """B-alpha-XM9O33: a heteroatom with a lone pair in place of its fourth oxygen, C3v."""
     whole = trilacunary(keggin(metal, hetero), metal, axis=0, kind="B")
-    around = whole.neighbours()
+    around = whole.around
     centre = int(whole.where(hetero)[0])
     bound = {int(o) for i in whole.where(metal) for o in around[i]}
     open_one = next(int(o) for o in around[centre] if int(o) not in bound)

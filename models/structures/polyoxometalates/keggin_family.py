@@ -9,6 +9,9 @@ from solvus.models.structures.polyoxometalates import cages, fused, keggin
 from solvus.models.structures.polyoxometalates.identity import Build, Identity
 
 KEGGIN = "Brown et al., Acta Cryst. B33, 1038 (1977)"
+ALTERNATION = "D'Amour and Allmann, Z. Kristallogr. 143, 1 (1976)"
+TWIST = 0.1
+"""angstrom: makes bridging bonds alternate by 0.16, as between 1.83 and 1.99 in PMo12O40."""
 DAWSON = "D'Amour, Acta Cryst. B32, 729 (1976)"
 LARGE = ("Si4", "Ge4", "As5", "Al3", "Ga3", "Fe3", "Co2", "Zn2")
 """Heteroatoms with bonds over 1.6 angstrom, which push the inner oxygens towards the metals of a Keggin ion."""
@@ -54,6 +57,28 @@ KEGGIN_FAMILY: tuple[Identity, ...] = (
         corner=3.70,
     ),
     Identity(
+        "alpha-Keggin",
+        "T",
+        keggin.alternating,
+        {"Mo": ("P5", "As5")},
+        ALTERNATION,
+        edge=3.41,
+        corner=3.70,
+        twist=TWIST,
+    ),
+    Identity(
+        "alpha-Keggin",
+        "T",
+        lambda metal, _: keggin.alternating(metal, None),
+        {"W": ("",)},
+        f"metatungstate with the alternation of molybdates, {ALTERNATION}",
+        edge=3.30,
+        corner=3.70,
+        hydrogen={3: 0.5},
+        twist=TWIST,
+        hypothetical=True,
+    ),
+    Identity(
         "beta-Keggin",
         "C3v",
         _of_keggin(1),
@@ -95,8 +120,8 @@ KEGGIN_FAMILY: tuple[Identity, ...] = (
         cages.bicapped_keggin,
         {"Nb": ("P5",)},
         "Son et al., Chem. Commun. 49, 9600 (2013)",
-        edge=3.40,
-        corner=3.75,
+        edge=3.47,
+        corner=3.74,
     ),
     Identity(
         "alpha-Keggin, monolacunary XM11O39",

@@ -58,7 +58,7 @@ TOLERANCE = 1e-10
 
 
 class RelaxationError(RuntimeError):
-    """A draft that did not settle."""
+    """A draft that did not settle, or with a bond for which there is no length."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +173,11 @@ def _slopes(x: Floats, pairs: Pairs, factor: Floats) -> Floats:
 
 def _bonds(rough: Draft, chemistry: Chemistry) -> Pairs:
     """Centre and oxygen of every bond of an element with an oxidation state: (b, 2)."""
-    around = rough.neighbours()
     pairs = [
-        (i, int(o)) for i, name in enumerate(rough.species) if name in chemistry.oxidation for o in around[i]
+        (i, int(o))
+        for i, name in enumerate(rough.species)
+        if name in chemistry.oxidation
+        for o in rough.around[i]
     ]
     return np.array(pairs, dtype=np.int64)
 
@@ -219,31 +221,35 @@ Length = tuple[tuple[int, int], float, float]
 
 def own_length(metal: str, own: int, coordination: int) -> float:
     """d of the bonds of a metal to ``own`` oxygens that belong to it alone, angstrom."""
-    return (OWN_IN_TETRAHEDRON if coordination == 4 else OWN)[metal, own]
+    table = OWN_IN_TETRAHEDRON if coordination == 4 else OWN
+    if (metal, own) not in table:
+        raise RelaxationError(
+            f"{metal}: no length is known for {own} oxygens of its own; add it to valence.py"
+        )
+    return table[metal, own]
 
 
 def _own_oxygens(rough: Draft, chemistry: Chemistry, shared: Pairs) -> list[Length]:
     found: list[Length] = []
-    around = rough.neighbours()
     for i in rough.where(chemistry.metal):
-        own = [int(o) for o in around[i] if shared[o] == 1]
+        own = [int(o) for o in rough.around[i] if shared[o] == 1]
         found += [
-            ((int(i), o), own_length(chemistry.metal, len(own), len(around[i])), TERMINAL_SIGMA) for o in own
+            ((int(i), o), own_length(chemistry.metal, len(own), len(rough.around[i])), TERMINAL_SIGMA)
+            for o in own
         ]
     return found
 
 
 def _hetero(rough: Draft, chemistry: Chemistry) -> list[Length]:
     found: list[Length] = []
-    around = rough.neighbours()
     for i, name in enumerate(rough.species):
         if name == chemistry.metal or name not in chemistry.oxidation:
             continue
         oxidation = chemistry.oxidation[name]
-        d = length_of(name, oxidation, oxidation / len(around[i]))
-        found += [((i, int(o)), d, HETERO_SIGMA) for o in around[i]]
-        if len(around[i]) == 4:
-            found += [((int(o), int(p)), CIS * d, CIS_SIGMA) for o, p in combinations(around[i], 2)]
+        d = length_of(name, oxidation, oxidation / len(rough.around[i]))
+        found += [((i, int(o)), d, HETERO_SIGMA) for o in rough.around[i]]
+        if len(rough.around[i]) == 4:
+            found += [((int(o), int(p)), CIS * d, CIS_SIGMA) for o, p in combinations(rough.around[i], 2)]
     return found
 
 
@@ -267,18 +273,19 @@ def _bridges(rough: Draft, chemistry: Chemistry, bonds: Pairs, wanted: Floats) -
 
 
 def _links(rough: Draft, chemistry: Chemistry, shared: Pairs) -> list[Length]:
-    """An edge of two oxygens that bind nothing else is narrower than others; a corner counts only when its oxygen
-    binds nothing else, for it says nothing of metals across a larger group."""
-    around = rough.neighbours()
+    """An edge of two oxygens that bind nothing else is narrower than others, and so is that of a capping square
+    pyramid; a corner counts only when its oxygen binds nothing else, for it says nothing of metals across a larger
+    group."""
     found: list[Length] = []
     for i, j in combinations(rough.where(chemistry.metal), 2):
-        common = np.intersect1d(around[i], around[j])
+        common = np.intersect1d(rough.around[i], rough.around[j])
         if len(common) not in LINK_OF_SHARED:
             continue
         kind = LINK_OF_SHARED[len(common)]
         alone = bool((shared[common] == 2).all())
         if kind in chemistry.links and (alone or kind != "corner"):
-            narrow = NARROW if kind == "edge" and alone else 1.0
+            capping = rough.coordination[i] != rough.coordination[j]
+            narrow = NARROW if kind == "edge" and (alone or capping) else 1.0
             found.append(((int(i), int(j)), chemistry.links[kind] * narrow, LINK_SIGMA))
     return found
 
@@ -302,7 +309,7 @@ def _wanted(rough: Draft, chemistry: Chemistry, bonds: Pairs, shared: Pairs) -> 
 
 def _own_valence(rough: Draft, chemistry: Chemistry, centre: int, shared: Pairs) -> float:
     """Valence of one bond of a metal of the shell to an oxygen of its own."""
-    own = int((shared[rough.neighbours()[centre]] == 1).sum())
+    own = int((shared[rough.around[centre]] == 1).sum())
     d = own_length(chemistry.metal, own, rough.coordination[centre])
     r0 = R0[chemistry.metal, chemistry.oxidation[chemistry.metal]]
     return float(np.exp((r0 - d) / SOFTNESS))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
 
 from solvus.models.structures.record import Floats
 
@@ -58,13 +59,12 @@ def group_of(*generators: Floats) -> Floats:
 
 def permutations(group: Floats, species: Sequence[str], positions: Floats, tolerance: float) -> Integers:
     """Where each operation puts each atom: (g, n), -1 where no atom of the kind lies within ``tolerance``."""
-    kinds = np.array(species)
-    images = np.einsum("gij,nj->gni", group, positions)
-    away = np.linalg.norm(images[:, :, None] - positions[None, None], axis=-1)
-    away[:, kinds[:, None] != kinds[None, :]] = np.inf
-    nearest = away.argmin(axis=-1)
-    missed = away.min(axis=-1) > tolerance
-    found: Integers = np.where(missed, -1, nearest).astype(np.int64)
+    found = np.full((len(group), len(positions)), -1, dtype=np.int64)
+    for name in set(species):
+        own = np.flatnonzero(np.array(species) == name)
+        images = np.einsum("gij,nj->gni", group, positions[own])
+        away = cdist(images.reshape(-1, 3), positions[own]).reshape(len(group), len(own), len(own))
+        found[:, own] = np.where(away.min(axis=-1) > tolerance, -1, own[away.argmin(axis=-1)])
     return found
 
 
