@@ -7,7 +7,8 @@ L a cell parameter, L0 its mean. The rule is linear,
 
 with a Gaussian prior on the slopes about isotropic scaling, beta_i = w_i L0 / sum_j w_j x0_j, where w_i is the number
 of bonds of role i: one known member gives scaled copies of it, several give their regression (ridge regression: A. E.
-Hoerl, R. W. Kennard, Technometrics 12, 55 (1970)). Angles and free coordinates have the prior slope zero.
+Hoerl, R. W. Kennard, Technometrics 12, 55 (1970)). Angles have the prior slope zero. Coordinates have no scale, so
+that they are linear in the ratios x_i / x_last, with prior slope zero too.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ SLOPE_SPREAD = 0.5
 """Prior deviation of a length's slope, relative to isotropic scaling; perovskites with tilts reach this."""
 ANGLE_RIDGE = 0.03**2
 """Squared ratio, angstrom, of an angle's scatter (0.3 degree) to the deviation of its slope (10 degrees/angstrom)."""
-COORDINATE_RIDGE = 0.02**2
-"""Squared ratio, angstrom, of a coordinate's scatter (0.002) to the deviation of its slope (0.1/angstrom)."""
+COORDINATE_RIDGE = 0.004**2
+"""Squared ratio of a coordinate's scatter (0.002) to the deviation of its slope in a ratio of bond lengths (0.5)."""
 SAME_CHOICE = 0.08
 """Coordinates farther from the prototype's than this belong to another choice of equivalent sites."""
 
@@ -50,7 +51,7 @@ class Line:
 
 
 def fit_line(bonds: Floats, values: Floats, prior: Floats, ridge: float) -> Line:
-    """Regression of (n, k) ``values`` on (n, m) ``bonds`` with (m, k) ``prior`` slopes, held by ``ridge`` (angstrom^2)."""
+    """Regression of (n, k) ``values`` on (n, m) ``bonds`` with (m, k) ``prior`` slopes, held by ``ridge``."""
     centre, mean = bonds.mean(axis=0), values.mean(axis=0)
     x, y = bonds - centre, values - mean
     normal = x.T @ x + ridge * np.eye(x.shape[1])
@@ -70,7 +71,9 @@ def fit_cell(prototype: Prototype, known: Mapping[Ions, Sequence[float]]) -> Lin
         raise CellError(f"{prototype.type}: has no known member to take a cell from")
     bonds = np.array([prototype.bond_lengths(ions) for ions in known])
     values = np.array([list(cell) for cell in known.values()], dtype=float)
-    weights = np.array([prototype.shares[label] * role.coordination for label, role in prototype.roles.items()])
+    weights = np.array(
+        [prototype.shares[label] * role.coordination for label, role in prototype.roles.items()]
+    )
     scale = weights / (weights @ bonds.mean(axis=0))
     lengths = np.arange(values.shape[1]) < _lengths(prototype)
     isotropic = np.outer(scale, np.where(lengths, values.mean(axis=0), 0.0))
@@ -80,22 +83,27 @@ def fit_cell(prototype: Prototype, known: Mapping[Ions, Sequence[float]]) -> Lin
     return Line(line.centre, line.values, np.where(lengths, line.slopes, angles.slopes))
 
 
+def ratios(bonds: Sequence[float]) -> tuple[float, ...]:
+    """Bond lengths of all roles but the last, relative to it: what coordinates depend on."""
+    return tuple(bond / bonds[-1] for bond in bonds[:-1])
+
+
 def fit_positions(prototype: Prototype, members: Mapping[Ions, Oxide]) -> Line | None:
-    """The rule for the (3 sites) coordinates from members with published ones; none where there is no such member.
+    """The rule for the (3 sites) coordinates by :func:`ratios`; none where no member has published coordinates.
 
     Members whose sites are another choice of the equivalent ones are left out.
     """
     ours = np.array([site.position for site in prototype.placed]).ravel()
-    bonds, values = [], []
+    features, values = [], []
     for ions, oxide in members.items():
         theirs = np.array([site.position for site in oxide.sites]).ravel()
         shift = (theirs - ours + 0.5) % 1.0 - 0.5
         if np.abs(shift).max() < SAME_CHOICE:
-            bonds.append(prototype.bond_lengths(ions))
+            features.append(ratios(prototype.bond_lengths(ions)))
             values.append(ours + shift)
-    if not bonds:
+    if not values:
         return None
-    x, y = np.array(bonds), np.array(values)
+    x, y = np.array(features).reshape(len(values), -1), np.array(values)
     return fit_line(x, y, np.zeros((x.shape[1], y.shape[1])), COORDINATE_RIDGE)
 
 

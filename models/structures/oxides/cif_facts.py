@@ -44,7 +44,28 @@ FREE_PARAMETERS = {
 Block = Mapping[str, Any]
 """The tags of one structure in a CIF, in small letters, and their values."""
 NO_METALS = frozenset(
-    ["H", "He", "B", "C", "N", "O", "F", "Ne", "Si", "P", "S", "Cl", "Ar", "As", "Se", "Br", "Kr", "I", "Xe", "Rn"]
+    [
+        "H",
+        "He",
+        "B",
+        "C",
+        "N",
+        "O",
+        "F",
+        "Ne",
+        "Si",
+        "P",
+        "S",
+        "Cl",
+        "Ar",
+        "As",
+        "Se",
+        "Br",
+        "Kr",
+        "I",
+        "Xe",
+        "Rn",
+    ]
 )
 DIGITS = 5
 """Decimals of coordinates; published ones have four or five."""

@@ -3,7 +3,7 @@
 A combination of ions is sensible when its charges balance, each ion is one that oxides usually hold, its radius lies
 within the radii of the type's known members (with a margin), and the type's rule for quotients of radii holds. A
 combination with a published cell keeps that cell and is a known compound; any other gets its cell from its relatives
-(:mod:`.cells`) and is hypothetical. Lengths in angstrom.
+(:mod:`.cells`) and is hypothetical; its bonds must carry the charges. Lengths in angstrom.
 """
 
 from __future__ import annotations
@@ -15,29 +15,42 @@ from itertools import product
 
 import numpy as np
 
-from solvus.models.structures.oxides.cells import Line, fit_cell, fit_positions
-from solvus.models.structures.oxides.facts import Oxide, Site
+from solvus.models.structures.oxides.cells import Line, fit_cell, fit_positions, ratios
+from solvus.models.structures.oxides.facts import Oxide
 from solvus.models.structures.oxides.polymorphs import published
-from solvus.models.structures.oxides.prototypes import Ions, Prototype, known_cells, named_prototype, prototypes
+from solvus.models.structures.oxides.prototypes import (
+    Ions,
+    Prototype,
+    known_cells,
+    named_prototype,
+    prototypes,
+)
 from solvus.models.structures.oxides.radii import radius, split_ion
+from solvus.models.structures.oxides.relax import Neighbours, carried, instability, neighbours, relaxed
+from solvus.models.structures.record import Floats
 
+_ELEMENTS_BY_CHARGE = {
+    1: "Li Na K Rb Cs Cu Ag",
+    2: "Be Mg Ca Sr Ba Mn Fe Co Ni Cu Zn Pd Cd Eu Pt Hg Pb",
+    3: "Al Sc Ti V Cr Mn Fe Co Ni Ga Y Rh In La Ce Pr Nd Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Tl Bi",
+    4: "Ti V Cr Mn Ge Zr Nb Mo Tc Ru Rh Pd Sn Ce Pr Tb Hf Ta W Re Os Ir Pt Pb Th U Np Pu",
+    5: "V Nb Mo Ru Sb Ta Re Os",
+    6: "Mo Te W Re Os U",
+    7: "Tc Re",
+}
 USUAL = frozenset(
-    (
-        "Li1+ Na1+ K1+ Rb1+ Cs1+ Cu1+ Ag1+ "
-        "Be2+ Mg2+ Ca2+ Sr2+ Ba2+ Mn2+ Fe2+ Co2+ Ni2+ Cu2+ Zn2+ Pd2+ Cd2+ Eu2+ Pt2+ Hg2+ Pb2+ "
-        "Al3+ Sc3+ Ti3+ V3+ Cr3+ Mn3+ Fe3+ Co3+ Ni3+ Ga3+ Y3+ Rh3+ In3+ La3+ Ce3+ Pr3+ Nd3+ Sm3+ Eu3+ Gd3+ Tb3+ "
-        "Dy3+ Ho3+ Er3+ Tm3+ Yb3+ Lu3+ Tl3+ Bi3+ "
-        "Ti4+ V4+ Cr4+ Mn4+ Ge4+ Zr4+ Nb4+ Mo4+ Tc4+ Ru4+ Rh4+ Pd4+ Sn4+ Ce4+ Pr4+ Tb4+ Hf4+ Ta4+ W4+ Re4+ Os4+ "
-        "Ir4+ Pt4+ Pb4+ Th4+ U4+ Np4+ Pu4+ "
-        "V5+ Nb5+ Mo5+ Ru5+ Sb5+ Ta5+ Re5+ Os5+ Mo6+ Te6+ W6+ Re6+ Os6+ U6+ Tc7+ Re7+"
-    ).split(" ")
+    f"{element}{charge}+" for charge, elements in _ELEMENTS_BY_CHARGE.items() for element in elements.split()
 )
 """Ions that occur in stable oxides at ambient pressure; others appear only with a published cell."""
 MARGIN = 0.04
-"""Angstrom by which a radius may lie outside those of the known members: about one step along the lanthanides is 0.01,
-one along a column of transition metals 0.04."""
-DIGITS = 4
-"""Decimals of a predicted length or angle, and six of a coordinate (1/3 stays on its axis); errors are larger."""
+"""Angstrom by which a radius may lie outside those of the known members: four steps along the lanthanides."""
+FEW, MARGIN_OF_FEW = 4, 0.10
+"""Where fewer than ``FEW`` members are known they do not show the limits of the type, so that the margin is wider."""
+LARGEST_INSTABILITY = 0.8
+"""Valence units: the global instability index of a hypothetical compound. Real ones stay below 0.2 where the tables fit
+(Brown 2002), and below 0.7 in the tetravalent ions whose bond-valence constant comes from a radius."""
+DIGITS = 6
+"""Decimals of a coordinate (1/3 stays on its axis) or a cell; their errors are larger by far."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,8 @@ def _window(prototype: Prototype, known: Mapping[Ions, object], role: int) -> tu
     """Smallest and largest radius that a role takes."""
     coordination = list(prototype.roles.values())[role].coordination
     radii = [radius(ions[role], coordination) for ions in known]
-    return min(radii) - MARGIN, max(radii) + MARGIN
+    margin = MARGIN if len(radii) >= FEW else MARGIN_OF_FEW
+    return min(radii) - margin, max(radii) + margin
 
 
 def _fits(prototype: Prototype, role: int, ion: str, charge: int, window: tuple[float, float]) -> bool:
@@ -102,18 +116,19 @@ def _fits(prototype: Prototype, role: int, ion: str, charge: int, window: tuple[
 def build(decoration: Decoration) -> Oxide:
     """The structure itself."""
     prototype, ions = decoration.prototype, decoration.ions
-    cell_line, position_line = _lines(prototype.type)
+    rules = _rules(prototype.type)
     bonds = prototype.bond_lengths(ions)
-    named = {**dict(zip(prototype.roles, ions, strict=True)), "O": "O2-"}
     positions = np.array([site.position for site in prototype.placed])
-    if position_line is not None:
-        positions = position_line.at(bonds).reshape(-1, 3)
+    if rules.positions is not None:
+        positions = rules.positions.at(ratios(bonds)).reshape(-1, 3)
     sites = tuple(
-        Site(named[site.ion], (round(x, 6), round(y, 6), round(z, 6)), site.occupancy)
-        for site, (x, y, z) in zip(prototype.placed, positions.tolist(), strict=True)
+        replace(site, position=(round(x, DIGITS), round(y, DIGITS), round(z, DIGITS)))
+        for site, (x, y, z) in zip(prototype.fill(ions), positions.tolist(), strict=True)
     )
-    parameters = decoration.cell or tuple(round(float(p), DIGITS) for p in cell_line.at(bonds))
-    origin = decoration.source if decoration.cell else f"cell from the known members of the type {prototype.type}"
+    parameters = decoration.cell or tuple(round(float(p), DIGITS) for p in rules.cell.at(bonds))
+    origin = (
+        decoration.source if decoration.cell else f"cell from the known members of the type {prototype.type}"
+    )
     oxide = Oxide(
         name=prototype.type,
         type=prototype.type,
@@ -123,22 +138,57 @@ def build(decoration: Decoration) -> Oxide:
         parameters=parameters,
         source=f"{origin}; coordinates of the type, {prototype.source}",
         hypothetical=decoration.cell is None,
+        counts=prototype.counts,
     )
-    return replace(oxide, name=f"{oxide.formula} {prototype.type}")
+    oxide = replace(oxide, name=f"{oxide.formula} {prototype.type}")
+    # One kind of cation leaves no ratio of sizes to follow: the mean coordinates predict better (see the docs).
+    return relaxed(oxide, rules.share, rules.around) if len(prototype.roles) > 1 else oxide
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What the members of one type share.
+
+    ``share`` is the part of its charge that each site carries in published structures; ``around`` says which sites
+    face each other.
+    """
+
+    cell: Line
+    positions: Line | None
+    share: Floats
+    around: Neighbours
 
 
 @cache
-def _lines(name: str) -> tuple[Line, Line | None]:
-    prototype = named_prototype(name)
-    return fit_cell(prototype, known_members(prototype)), fit_positions(prototype, _members(name)[1])
+def _rules(name: str) -> _Rules:
+    prototype, structures = named_prototype(name), _members(name)[1]
+    known = known_members(prototype)
+    shares = [carried(oxide) for oxide in structures.values()] or [np.ones(len(prototype.placed))]
+    # The smallest member has the most neighbours within reach.
+    smallest = min(known, key=lambda ions: sum(prototype.bond_lengths(ions)))
+    pattern = Oxide(
+        name=name,
+        type=name,
+        sites=prototype.fill(smallest),
+        space_group=prototype.space_group,
+        setting=prototype.setting,
+        parameters=known[smallest],
+        source=prototype.source,
+    )
+    return _Rules(
+        cell=fit_cell(prototype, known),
+        positions=fit_positions(prototype, structures),
+        share=np.mean(shares, axis=0),
+        around=neighbours(pattern),
+    )
 
 
 @cache
 def decorated_oxides() -> tuple[Oxide, ...]:
     """Every decoration that is no published structure, known members before hypothetical ones.
 
-    A hypothetical combination gives way where the composition is known in a rival type, and a combination to an
-    earlier one of the same formula and type (two distributions of the same charges).
+    A hypothetical combination gives way where the composition is known in a rival type or its bonds do not carry its
+    charges, and a combination to an earlier one of the same formula and type (two distributions of the same charges).
     """
     structures = [build(decoration) for prototype in prototypes() for decoration in combinations(prototype)]
     real = [*published(), *(oxide for oxide in structures if not oxide.hypothetical)]
@@ -149,7 +199,10 @@ def decorated_oxides() -> tuple[Oxide, ...]:
     for oxide in sorted(structures, key=lambda oxide: oxide.hypothetical):
         if (oxide.formula, oxide.type) in taken:
             continue
-        if oxide.hypothetical and any((oxide.formula, rival) in known for rival in rivals[oxide.type]):
+        if oxide.hypothetical and (
+            any((oxide.formula, rival) in known for rival in rivals[oxide.type])
+            or instability(oxide, _rules(oxide.type).around) > LARGEST_INSTABILITY
+        ):
             continue
         taken.add((oxide.formula, oxide.type))
         kept.append(oxide)

@@ -26,6 +26,30 @@ from solvus.models.structures.record import SAME_SITE, Record
 Cell = tuple[float, float, float, float, float, float]
 
 RHOMBOHEDRAL_GROUPS = frozenset({146, 148, 155, 160, 161, 166, 167})
+LARGE_CATIONS = frozenset(
+    [
+        "Ca",
+        "Sr",
+        "Ba",
+        "Y",
+        "La",
+        "Ce",
+        "Pr",
+        "Nd",
+        "Pm",
+        "Sm",
+        "Eu",
+        "Gd",
+        "Tb",
+        "Dy",
+        "Ho",
+        "Er",
+        "Tm",
+        "Yb",
+        "Lu",
+    ]
+)
+"""Metals that formulas of mixed oxides name first."""
 LARGEST_DENOMINATOR = 48
 """Sites filled in part have occupancies such as 1/3 or 5/6; a fraction finer than this is a measured number."""
 LARGEST_FORMULA = 40
@@ -61,6 +85,8 @@ class Oxide:
     parameters: tuple[float, ...]
     source: str
     hypothetical: bool = False
+    counts: tuple[int, ...] = ()
+    """How many equivalent positions each site has, where that is known beforehand."""
 
     @property
     def cell(self) -> Cell:
@@ -69,7 +95,9 @@ class Oxide:
     @cached_property
     def multiplicities(self) -> tuple[int, ...]:
         """How many equivalent positions each site has in the cell."""
-        return tuple(len(equivalent(self.space_group, self.setting, site.position)) for site in self.sites)
+        return self.counts or tuple(
+            len(equivalent(self.space_group, self.setting, site.position)) for site in self.sites
+        )
 
     def contents(self) -> dict[str, float]:
         """Ions in one cell."""
@@ -80,10 +108,10 @@ class Oxide:
 
     @cached_property
     def formula(self) -> str:
-        """Reduced, metals by rising charge, then in the order of the sites, and oxygen last: ``BaTiO3``."""
+        """Reduced: univalent metals, other large cations, the rest, each by rising charge, oxygen last: ``BaTiO3``."""
         counts: dict[str, float] = {}
         contents = self.contents()
-        for ion in sorted(contents, key=lambda ion: split_ion(ion)[1]):
+        for ion in sorted(contents, key=_formula_order):
             element = split_ion(ion)[0]
             counts[element] = counts.get(element, 0.0) + contents[ion]
         return reduced_formula(counts, math.gcd(*self.multiplicities))
@@ -108,6 +136,12 @@ class Oxide:
             setting=self.setting,
             cell=self.cell,
         )
+
+
+def _formula_order(ion: str) -> tuple[int, int]:
+    """La2CuO4 but CuLaO2, as such compounds are written."""
+    element, charge = split_ion(ion)
+    return (0 if charge == 1 else 1 if element in LARGE_CATIONS else 2), charge
 
 
 def expand_cell(parameters: Sequence[float], space_group: int, setting: int = 1) -> Cell:

@@ -7,6 +7,7 @@ them, ``known_cells.json`` the cells of known members, by the ions of the roles:
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -90,13 +91,22 @@ class Prototype(BaseModel):
         return tuple(placed)
 
     @cached_property
+    def counts(self) -> tuple[int, ...]:
+        """How many equivalent positions each site has."""
+        return tuple(len(equivalent(self.space_group, self.setting, site.position)) for site in self.placed)
+
+    @cached_property
     def shares(self) -> dict[str, float]:
         """How many of each label one cell holds."""
         counts = dict.fromkeys([*self.roles, "O"], 0.0)
-        for site in self.placed:
-            images = equivalent(self.space_group, self.setting, site.position)
-            counts[site.ion] += len(images) * site.occupancy
+        for site, count in zip(self.placed, self.counts, strict=True):
+            counts[site.ion] += count * site.occupancy
         return counts
+
+    def fill(self, ions: Ions) -> tuple[Site, ...]:
+        """The sites with the ions in their roles, at the prototype's coordinates."""
+        named = {**dict(zip(self.roles, ions, strict=True)), "O": "O2-"}
+        return tuple(replace(site, ion=named[site.ion]) for site in self.placed)
 
     def bond_lengths(self, ions: Ions) -> tuple[float, ...]:
         """Expected metal-oxygen distance in each role, angstrom."""

@@ -10,6 +10,7 @@ import numpy as np
 from ase.cell import Cell
 from ase.spacegroup import Spacegroup
 from ase.spacegroup.spacegroup import SpacegroupNotFoundError
+from numpy.typing import NDArray
 
 from solvus.models.structures.record import SAME_SITE, Floats
 
@@ -25,13 +26,16 @@ def operations(space_group: int, setting: int) -> tuple[Floats, Floats] | None:
     return np.asarray(rotations, dtype=float), np.asarray(translations, dtype=float)
 
 
+def first_of_each(images: Floats) -> NDArray[np.intp]:
+    """Indices of the (n, 3) positions that repeat no earlier one; whole cells apart counts as the same."""
+    apart = np.abs((images[:, None, :] - images[None, :, :] + 0.5) % 1.0 - 0.5)
+    same = np.all(apart < SAME_SITE, axis=2)
+    return np.flatnonzero(same.argmax(axis=1) == np.arange(len(images)))
+
+
 def distinct(images: Floats) -> Floats:
-    """(m, 3) of (n, 3) positions, each once; whole cells apart counts as the same."""
-    kept: list[Floats] = []
-    for image in images % 1.0:
-        if not any(np.all(np.abs((image - other + 0.5) % 1.0 - 0.5) < SAME_SITE) for other in kept):
-            kept.append(image)
-    return np.array(kept)
+    """(m, 3) of (n, 3) positions, each once and within the cell."""
+    return np.array(images[first_of_each(images)] % 1.0)
 
 
 def equivalent(space_group: int, setting: int, position: Sequence[float]) -> Floats:
