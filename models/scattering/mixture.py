@@ -157,7 +157,7 @@ def mixed(phases: Phases, shares: torch.Tensor) -> Curves:
     ----------
     shares : (p,) or (b, p), of atoms, summing to one.
     """
-    settings = phases.settings[0]
+    settings, shares = phases.settings[0], shares.to(phases.curves[0].f)
     highest = float(torch.as_tensor(settings.qmax).detach().max())
     # Half steps that share their transform with the grid of G, as fine as the finest of the phases'.
     least = min(float((c.q[..., 1] - c.q[..., 0]).min()) for c in phases.curves)

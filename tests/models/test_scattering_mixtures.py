@@ -20,7 +20,9 @@ from solvus.models.scattering.mixture import (
     mixed_intensity,
     mixture,
     phases_of,
+    whole_composition,
 )
+from solvus.models.scattering.noise import NoiseModel, errors_of, measured
 from solvus.models.scattering.settings import Settings, SettingsError
 from solvus.models.scattering.size_distribution import (
     Lognormal,
@@ -125,6 +127,36 @@ def test_batches_of_mixtures_and_conditions() -> None:
         one = replace(settings, qmax=float(settings.qmax[k]), qdamp=float(settings.qdamp[k]))
         alone = mixture([GOLD, SALT], shares[k], one)
         assert torch.allclose(many.g[k], alone.g, atol=5e-5 * float(alone.g.abs().max()))
+
+
+def test_phases_of_a_mixture_may_expand_each_by_itself() -> None:
+    own = [replace(SETTINGS, expansion=1.02), replace(SETTINGS, expansion=tensor(0.98, 1.0))]
+    both = mixture([GOLD, SALT], [0.4, 0.6], own)
+    ends = [mixture([GOLD, SALT], shares, own).g for shares in ([1.0, 0.0], [0.0, 1.0])]
+    assert torch.allclose(ends[0], exact_curves(GOLD, own[0]).g, atol=1e-5)
+    assert torch.allclose(ends[1], exact_curves(SALT, own[1]).g, atol=1e-5)
+    assert both.g.shape == (2, len(both.r))
+
+
+def test_precision_of_a_mixture_is_that_of_its_structures() -> None:
+    single = mixture([GOLD.to(dtype=torch.float32), SALT.to(dtype=torch.float32)], [0.4, 0.6], SETTINGS)
+    double = mixture([GOLD, SALT], [0.4, 0.6], SETTINGS)
+    assert single.g.dtype == torch.float32
+    assert torch.allclose(single.g.double(), double.g, atol=1e-4 * float(double.g.abs().max()))
+
+
+def test_mixtures_are_measured_by_their_own_composition() -> None:
+    phases = phases_of([GOLD, SALT], SETTINGS)
+    shares = torch.stack([tensor(1.0, 0.0), tensor(0.2, 0.8)])
+    curves = mixed(phases, shares)
+    whole = whole_composition(phases.compositions, shares)
+    model = NoiseModel(counts=1e4)
+    many = errors_of(curves, whole, SETTINGS, model).deviation(curves.r[10::40])
+    alone = errors_of(exact_curves(GOLD, SETTINGS), composition_of(GOLD), SETTINGS, model)
+    assert torch.allclose(many[0], alone.deviation(curves.r[10::40]), rtol=1e-3)
+    assert not torch.allclose(many[1], many[0], rtol=0.05)
+    made = measured(curves, whole, SETTINGS, model, torch.Generator().manual_seed(1))
+    assert made.curves.g.shape == curves.g.shape
 
 
 def test_gradients_of_fractions() -> None:
