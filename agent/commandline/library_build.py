@@ -63,17 +63,19 @@ def classes(
 
     Example: solvus library classes --json
     """
-    from solvus.models.structures import classes as sameness
+    from solvus.models.structures import classes_file
     from solvus.models.structures.catalogue import Catalogue
     from solvus.models.structures.own import write_atomically
 
     try:
         catalogue = Catalogue.load(own_too=False)
         if rebuild:
+            from solvus.models.structures.classes import MEASUREMENT, classes_of
+
             records = [item.record for item in catalogue.items]
-            found = sameness.classes_of(records, processes=processes, progress=progress_bar("classes"))
-            write_atomically(sameness.DATA, sameness.encoded(found, catalogue.version))
-        members, version = sameness.read()
+            found = classes_of(records, processes=processes, progress=progress_bar("classes"))
+            write_atomically(classes_file.DATA, classes_file.encoded(found, catalogue.version, MEASUREMENT))
+        members, version = classes_file.read()
     except ValueError as error:
         fail(str(error), as_json)
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from ase.data import atomic_numbers
 
-from solvus.models.structures import catalogue_file, classes, own
+from solvus.models.structures import catalogue_file, classes_file, own
 from solvus.models.structures.catalogue_file import CatalogueError
 from solvus.models.structures.clusters import metals
 from solvus.models.structures.library import Entry, Library
@@ -306,5 +306,5 @@ def _shipped() -> tuple[tuple[Item, ...], str]:
 
 
 @cache
-def _classes() -> tuple[dict[str, classes.Class], str]:
-    return classes.read()
+def _classes() -> tuple[dict[str, classes_file.Class], str]:
+    return classes_file.read()

@@ -11,11 +11,8 @@ coordinates the classes are others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,15 +22,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from solvus.models.structures.build import worker_pool
-from solvus.models.structures.catalogue_file import CatalogueError
 from solvus.models.structures.class_curves import REFERENCE, Measurement, Pairs, pairs_of
+from solvus.models.structures.classes_file import Class
 from solvus.models.structures.record import Record
 
 Floats = NDArray[np.float64]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
-DATA = Path(__file__).with_name("classes.json")
-FORMAT = 1
 NOISE = 0.02
 """R_w: what counting statistics and reduction leave of a good measurement, 1 to 2 %."""
 STRETCH = 0.03
@@ -45,14 +40,8 @@ LIKELY = 0.9
 U_RANGE = (0.002, 0.02)
 """angstrom^2."""
 DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class Class:
-    """``members`` maps each entry to the R_w with which it refines onto the leader's curve; the leader's own is 0."""
-
-    leader: str
-    members: dict[str, float]
+MEASUREMENT = {"radiation": "xray", **REFERENCE, "noise": NOISE, "stretch": STRETCH}
+"""What is written beside the classes."""
 
 
 @cache
@@ -159,34 +148,3 @@ def _likely_groups(
     count, label = connected_components(coo_array(likely), directed=False)
     groups = [np.flatnonzero(label == k).tolist() for k in range(count)]
     return [(group, likely[np.ix_(group, group)]) for group in groups]
-
-
-def encoded(classes: Sequence[Class], version: str) -> bytes:
-    """The file of classes: those with several members, for the catalogue of that version."""
-    document = {
-        "format": FORMAT,
-        "catalogue": version,
-        "measurement": {"radiation": "xray", **REFERENCE, "noise": NOISE, "stretch": STRETCH},
-        "classes": {c.leader: dict(sorted(c.members.items())) for c in classes if len(c.members) > 1},
-    }
-    return (json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def read(path: Path = DATA) -> tuple[dict[str, Class], str]:
-    """The class of each entry that shares one, by name, and the version of the catalogue they were found for.
-
-    Raises
-    ------
-    CatalogueError
-        When the file is missing or of another format.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CatalogueError(
-            f"{path.name}: cannot be read; make it with solvus library classes --build"
-        ) from error
-    if document.get("format") != FORMAT:
-        raise CatalogueError(f"{path.name}: format {document.get('format')}, but this version reads {FORMAT}")
-    found = [Class(leader, members) for leader, members in document["classes"].items()]
-    return {name: c for c in found for name in c.members}, str(document["catalogue"])

@@ -13,7 +13,8 @@ from solvus.models.scattering.settings import Settings
 from solvus.models.scattering.structure import crystal
 from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.class_curves import REFERENCE, Measurement, pairs_of
-from solvus.models.structures.classes import NOISE, Class, classes_of, encoded, misfit, read
+from solvus.models.structures.classes import MEASUREMENT, NOISE, classes_of, misfit
+from solvus.models.structures.classes_file import Class, encoded, read
 from solvus.models.structures.elements import crystal_of
 from solvus.models.structures.record import Record
 
@@ -95,7 +96,7 @@ def test_clusters_and_crystals_are_kept_apart() -> None:
 
 def test_the_file_keeps_the_classes_of_several(tmp_path) -> None:
     path = tmp_path / "classes.json"
-    path.write_bytes(encoded([Class("a", {"a": 0.0, "b": 0.01}), Class("c", {"c": 0.0})], "1.x"))
+    path.write_bytes(encoded([Class("a", {"a": 0.0, "b": 0.01}), Class("c", {"c": 0.0})], "1.x", MEASUREMENT))
     members, version = read(path)
     assert version == "1.x"
     assert set(members) == {"a", "b"}
