@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from solvus.models.scattering.calculate import calculate
 from solvus.models.scattering.composition import composition_of
+from solvus.models.scattering.curves import Curves
 from solvus.models.scattering.exact import curves_of, table_for
 from solvus.models.scattering.noise import NoiseModel, bin_envelope, errors_of
 from solvus.models.scattering.settings import Settings, SettingsError
@@ -186,11 +188,13 @@ def _blocks(
     settings = replace(grid, **varied)
     composition = composition_of(structure)
     table = table_for(structure, settings)
+    # Displacements of many kinds, or with a direction, are expanded with one expansion at a time only.
+    together = table.weights is not None or "expansion" not in settings.batched()
     count = len(drawn["qmax"])
     for block, first in enumerate(range(0, count, BLOCK)):
         part = {name: values[first : first + BLOCK] for name, values in drawn.items()}
         conditions = settings.part(first, first + BLOCK)
-        curves = curves_of(table, conditions)
+        curves = curves_of(table, conditions) if together else _one_by_one(structure, conditions)
         g = curves.g.expand(len(part["qmax"]), -1)
         if structure.lattice is not None and "diameter" in part:
             g = g * shape_function(Lognormal(part["diameter"], part["spread"]), curves.r)
@@ -199,6 +203,21 @@ def _blocks(
             noise = errors.draw_g(curves.r, _stream(ranges.seed, number, block))
             g = g * bin_envelope(curves.r, ranges.noise.step) + noise
         yield first, g
+
+
+def _one_by_one(structure: Structure, conditions: Settings) -> Curves:
+    """Curves of a batch of conditions, each with its own expansion: distances are found for each."""
+    batched = conditions.batched()
+    done = []
+    for k in range(len(batched["expansion"])):
+        single: dict[str, Any] = {name: float(values[k]) for name, values in batched.items()}
+        done.append(calculate(structure, replace(conditions, **single)))
+    # Each has a grid of Q of its own, and they may differ in length by a few points.
+    count = min(len(c.q) for c in done)
+    q, f = (
+        torch.stack([part[:count] for part in parts]) for parts in ([c.q for c in done], [c.f for c in done])
+    )
+    return Curves(done[0].r, torch.stack([c.g for c in done]), q, f)
 
 
 def _plain(values: torch.Tensor) -> torch.Tensor | float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,19 @@ def test_each_pattern_is_that_of_its_conditions(structure) -> None:
             assert math.isnan(known.pop("diameter"))
         alone = calculate(structure, Settings(rmin=1.0, rmax=15.0, rstep=0.1, **known))
         assert torch.allclose(made.g[k], alone.g, atol=1e-4 * float(alone.g.abs().max()))
+
+
+def test_displacements_with_a_direction_are_kept() -> None:
+    u = torch.diag(torch.tensor([0.004, 0.008, 0.006], dtype=torch.float64)).expand(8, 3, 3)
+    structure = replace(SALT, u=u)
+    ranges = QUIET.model_copy(update={"u_iso": None})
+    made = simulate_bulk([structure], 3, ranges, GRID, dtype=torch.float64)
+    for k in range(3):
+        known = {name: float(values[k]) for name, values in made.conditions.items()}
+        alone = calculate(structure, Settings(rmin=1.0, rmax=15.0, rstep=0.1, **known))
+        assert torch.allclose(made.g[k], alone.g, atol=1e-6)
+    noisy = simulate_bulk([structure], 3, ranges.model_copy(update={"noise": NoiseModel()}), GRID)
+    assert torch.isfinite(noisy.g).all()
 
 
 def test_the_seed_makes_the_patterns() -> None:
