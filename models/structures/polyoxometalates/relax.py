@@ -5,18 +5,19 @@ The sum of squares that is minimised has the residuals
 
     (d - d_terminal) / 0.01       bonds from M to an oxygen of its own
     (d - d_X) / 0.02              bonds X-O, d_X that of equal bonds which share out the oxidation state
-    (d - d_X sqrt(8/3)) / 0.05    O-O around a four-coordinate X
+    (d - d_X sqrt(8/3)) / 0.05    O-O around a four-coordinate X or M
     (d - d_link) / 0.05           M-M that share a corner, an edge or a face
     (d - d_k) / 0.2               other bonds M-O, d_k that of equal bonds of an oxygen with k of them
     (sum s - oxidation) / 0.1     each M
     (sum s - mean) / 0.2          each bridging O; the mean is what metals and heteroatoms have left for them
-    0.3 (2.7 / d)^9               every pair of oxygens: closed shells push
+    0.3 (c / d)^9                 O-O, c = 2.7, and M-M without a link, c = 3.5: closed shells push
 
 over the displacements that keep the point group, so that the result has exactly that symmetry.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -42,10 +43,12 @@ METAL_SIGMA, OXYGEN_SIGMA = 0.1, 0.2
 """Valence units, of the table above."""
 CIS = float(np.sqrt(8.0 / 3.0))
 """Edge over bond length of a regular tetrahedron."""
-PUSH, CONTACT, STEEPNESS = 0.3, 2.7, 9
-"""Of the push between oxygens; 2.7 angstrom is the edge of an octahedron with bonds of 1.93."""
-OXYGEN_REACH = 6.0
-"""angstrom: pairs of oxygens further apart in the draft push by less than 1 % of those in contact."""
+PUSH, STEEPNESS = 0.3, 9
+OXYGEN_CONTACT, METAL_CONTACT = 2.7, 3.5
+"""angstrom: the edge of an octahedron with bonds of 1.93; metals that do not share an edge keep farther apart than
+those that do."""
+REACH = 6.0
+"""angstrom: pairs further apart in the draft push by less than 1 % of those in contact."""
 DECIMALS = 4
 """Of the coordinates that are kept: the digits beyond may depend on the machine."""
 LEAST_VALENCE = 0.3
@@ -81,7 +84,7 @@ class Chemistry:
 @dataclass(frozen=True)
 class _Terms:
     """The residuals: lengths (pairs (a, 2) with target and sigma), valence sums (bonds (b, 2) as centre and oxygen
-    with their R0; sums[k] = sum of member (k, b) times s) and pushes (pairs (c, 2))."""
+    with their R0; sums[k] = sum of member (k, b) times s) and pushes (pairs (c, 2) with their contact)."""
 
     pairs: Pairs
     target: Floats
@@ -92,18 +95,19 @@ class _Terms:
     valence: Floats
     valence_sigma: Floats
     pushed: Pairs
+    contact: Floats
 
     def residuals(self, x: Floats) -> Floats:
         """(a + k + c,) at positions (n, 3)."""
         s = np.exp((self.r0 - _distances(x, self.bonds)) / SOFTNESS)
-        push = PUSH * (CONTACT / _distances(x, self.pushed)) ** STEEPNESS
+        push = PUSH * (self.contact / _distances(x, self.pushed)) ** STEEPNESS
         stretch = (_distances(x, self.pairs) - self.target) / self.sigma
         return np.concatenate([stretch, (self.member @ s - self.valence) / self.valence_sigma, push])
 
     def jacobian(self, x: Floats) -> Floats:
         """(a + k + c, 3 n)."""
         s = np.exp((self.r0 - _distances(x, self.bonds)) / SOFTNESS)
-        push = PUSH * (CONTACT / _distances(x, self.pushed)) ** STEEPNESS
+        push = PUSH * (self.contact / _distances(x, self.pushed)) ** STEEPNESS
         stretch = _slopes(x, self.pairs, 1.0 / self.sigma)
         sums = self.member @ _slopes(x, self.bonds, -s / SOFTNESS) / self.valence_sigma[:, None]
         pushes = _slopes(x, self.pushed, -STEEPNESS * push / _distances(x, self.pushed))
@@ -194,14 +198,16 @@ def _terms(rough: Draft, chemistry: Chemistry) -> _Terms:
     lengths = [
         *_own_oxygens(rough, chemistry, shared),
         *_hetero(rough, chemistry),
+        *_tetrahedra(rough, chemistry),
         *_bridges(rough, chemistry, bonds, wanted),
         *_links(rough, chemistry, shared),
     ]
     metals, bridging = rough.where(chemistry.metal), np.flatnonzero(wanted)
     summed = np.concatenate([bonds[:, 0] == metals[:, None], bonds[:, 1] == bridging[:, None]])
     oxidation = np.full(len(metals), float(chemistry.oxidation[chemistry.metal]))
-    oxygen = rough.where("O")
-    close = np.array(list(combinations(oxygen, 2)), dtype=np.int64)
+    linked = {pair for pair, _, _ in lengths}
+    oxygens = [pair for pair in combinations(rough.where("O"), 2) if _near(rough, pair)]
+    strangers = [pair for pair in combinations(metals, 2) if pair not in linked and _near(rough, pair)]
     return _Terms(
         pairs=np.array([pair for pair, _, _ in lengths], dtype=np.int64),
         target=np.array([target for _, target, _ in lengths]),
@@ -211,8 +217,13 @@ def _terms(rough: Draft, chemistry: Chemistry) -> _Terms:
         member=summed.astype(np.float64),
         valence=np.concatenate([oxidation, wanted[bridging]]),
         valence_sigma=np.repeat([METAL_SIGMA, OXYGEN_SIGMA], [len(metals), len(bridging)]),
-        pushed=close[_distances(rough.positions, close) < OXYGEN_REACH],
+        pushed=np.array([*oxygens, *strangers], dtype=np.int64),
+        contact=np.repeat([OXYGEN_CONTACT, METAL_CONTACT], [len(oxygens), len(strangers)]),
     )
+
+
+def _near(rough: Draft, pair: tuple[int, int]) -> bool:
+    return math.dist(rough.positions[pair[0]], rough.positions[pair[1]]) < REACH
 
 
 Length = tuple[tuple[int, int], float, float]
@@ -248,7 +259,15 @@ def _hetero(rough: Draft, chemistry: Chemistry) -> list[Length]:
         oxidation = chemistry.oxidation[name]
         d = length_of(name, oxidation, oxidation / len(rough.around[i]))
         found += [((i, int(o)), d, HETERO_SIGMA) for o in rough.around[i]]
-        if len(rough.around[i]) == 4:
+    return found
+
+
+def _tetrahedra(rough: Draft, chemistry: Chemistry) -> list[Length]:
+    """Edges of the tetrahedron around every four-coordinate centre."""
+    found: list[Length] = []
+    for i, name in enumerate(rough.species):
+        if len(rough.around[i]) == 4 and name in chemistry.oxidation:
+            d = length_of(name, chemistry.oxidation[name], chemistry.oxidation[name] / 4)
             found += [((int(o), int(p)), CIS * d, CIS_SIGMA) for o, p in combinations(rough.around[i], 2)]
     return found
 
