@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 ON_BOUND = 1e-4
 """Natural steps within which a value stands on its bound."""
 HIGH_CORRELATION = 0.95
+RESTRAINT_SHARE = 0.02
+"""R_w that all restraints together cost when each is one standard deviation off, where the data state no errors."""
 FEW = 2.0
 """Independent values per parameter below which uncertainties mean little."""
 
@@ -154,12 +156,14 @@ class Problem:
 
     def _restrained(self, values: Mapping[str, float]) -> tuple[Floats, Floats]:
         place = {name: k for k, name in enumerate(self.free)}
+        weight = 1.0 if self.weighted else RESTRAINT_SHARE / math.sqrt(len(self.restraints))
         residual, rows = np.zeros(len(self.restraints)), np.zeros((len(self.restraints), len(self.free)))
         for k, restraint in enumerate(self.restraints):
-            residual[k], by = restraint.residual(values)
+            off, by = restraint.residual(values)
+            residual[k] = weight * off
             for name, slope in by.items():
                 if name in place:
-                    rows[k, place[name]] = slope
+                    rows[k, place[name]] = weight * slope
         return residual, rows
 
 
