@@ -137,7 +137,10 @@ def refinement(
         verdict = {None: "", True: "ok", False: "NOT MET"}[row.passed]
         goal = f"(goal {row.goal})" if row.goal else ""
         out.print(
-            f"{row.name:52} {value:>14}  {goal} {verdict} {row.note}".rstrip(), highlight=False, markup=False
+            f"{row.name:52} {value:>14}  {goal} {verdict} {row.note}".rstrip(),
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
     if as_json:
         print_json([row.document() for row in rows])

@@ -40,7 +40,7 @@ DELTA1 = Parameter("delta1", 0.0, 0.0, 3.0, 0.3, "angstrom")
 DELTA2 = Parameter("delta2", 0.0, 0.0, 12.0, 0.5, "angstrom^2")
 NARROWED = 0.9
 """Share of its width that correlated motion may take from the nearest pair: all of it is no peak."""
-SPREAD_START = 0.1
+SPREAD_START, SPREAD_LEAST = 0.1, 0.02
 FRACTION = Parameter("fraction", 0.5, 0.0, 1.0, 0.05)
 OF_PATTERN = ("scale", "qdamp", "qbroad")
 OF_PHASE = ("delta1", "delta2", "diameter", "elongation", "spread", "fraction")
@@ -130,7 +130,8 @@ class PdfModel:
             own = [*phase.parameters.values(), delta1, delta2]
             if label in self.shaped:
                 # Without any spread its derivative is zero, and it would never leave.
-                spread = SPREAD.started(SPREAD_START) if names["spread"] in self.free else SPREAD
+                free_spread = replace(SPREAD, value=SPREAD_START, lower=SPREAD_LEAST)
+                spread = free_spread if names["spread"] in self.free else SPREAD
                 own += [DIAMETER, ELONGATION, spread]
             if k > 0:
                 own.append(FRACTION.started(1.0 / len(self.phases)))
