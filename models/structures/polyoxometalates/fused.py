@@ -79,12 +79,10 @@ def hexavacant(metal: str, hetero: str) -> Draft:
     """X2M12O48: a stripe of six metals missing, one of each polar triad and two of each belt, C2v."""
     whole = wells_dawson(metal, hetero)
     metals = whole.where(metal)
-    places = whole.positions[metals]
-    side = places[:, 1]
-    polar = np.abs(places[:, 2]) > np.median(np.abs(places[:, 2])) + 1.0
-    pole = side[polar].max() if np.sum(side[polar] > side[polar].max() - 0.1) == 2 else side[polar].min()
-    along = side * np.sign(pole)
-    order = np.argsort(-along, kind="stable")
+    y, height = whole.positions[metals, 1], np.abs(whole.positions[metals, 2])
+    polar = height > height.mean()
+    side = np.sign(y[polar][np.argmax(np.abs(y[polar]))])  # where each triad has one metal, not two
+    order = np.argsort(-side * y, kind="stable")
     taken = [i for i in order if polar[i]][:2] + [i for i in order if not polar[i]][:4]
     return lacunary(whole, [int(metals[i]) for i in taken])
 
