@@ -93,5 +93,6 @@ def transform(
         weights = _window(low, high, count)
     else:
         weights = _fixed_window(qmin / dq, qmax / dq, count).to(f)
-    g = from_half_steps(f * weights, n, last + 1)
+    finer = math.ceil((count + 1) / n)  # a grid too coarse for Qmax is a part of one that is not
+    g = from_half_steps(f * weights, n * finer, last * finer + 1)[..., ::finer]
     return (2.0 / math.pi * dq) * g[..., first:]

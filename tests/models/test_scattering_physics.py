@@ -239,6 +239,14 @@ def test_distances_with_and_without_gradients_are_the_same() -> None:
         assert deviation(calculate(moving, chosen).g.detach(), calculate(one, chosen).g) < 1e-6
 
 
+def test_a_coarse_grid_is_a_part_of_a_fine_one() -> None:
+    """Also where its step exceeds pi / Qmax."""
+    fine, coarse = (
+        calculate(particle(), Settings(rstep=step, qmax=25.0, rmax=15.0)).g for step in (0.01, 0.25)
+    )
+    assert deviation(coarse, fine[::25]) < 1e-5
+
+
 def test_radial_distribution_counts_neighbours() -> None:
     nickel = crystal(["Ni"] * 4, FCC, [3.52, 3.52, 3.52, 90, 90, 90])
     curves = radial_distribution(nickel, Settings(rmax=3.0))
