@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PARTS = ("agent", "drivers", "models", "simulations", "configs")
 DATA = {
-    *(".py", ".typed", ".toml", ".yaml", ".json", ".npz", ".safetensors", ".xye"),
+    *(".py", ".typed", ".toml", ".yaml", ".json", ".npz", ".gz", ".safetensors", ".xye"),
     *(".mako", ".html", ".css", ".js"),
 }
 
