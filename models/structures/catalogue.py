@@ -23,7 +23,7 @@ from ase.data import atomic_numbers
 from solvus.models.structures import catalogue_file, classes_file, own
 from solvus.models.structures.catalogue_file import CatalogueError
 from solvus.models.structures.clusters import metals
-from solvus.models.structures.library import Entry, Library
+from solvus.models.structures.library import Entry, Library, number_gap
 from solvus.models.structures.record import Family, Record
 from solvus.models.structures.record_json import trusted
 
@@ -183,6 +183,7 @@ class Catalogue:
         if wanted in cluster:
             return cluster[wanted]
         near = difflib.get_close_matches(wanted, [*self._by_name, *cluster], n=3, cutoff=0.5)
+        near.sort(key=lambda other: number_gap(wanted, other))
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "see solvus library list"
         raise CatalogueError(f"structure: {name!r} is not in the library; {hint}")
 

@@ -13,6 +13,7 @@ between ``FADE`` (angstrom); the short cut costs what cancels in a comparison of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from ase.cell import Cell
@@ -32,6 +33,8 @@ STEP = 0.01
 """Of the distances, angstrom; shared between two neighbouring nodes it widens a peak by under 0.002 angstrom."""
 Q_STEP = 0.12
 """1/angstrom: below pi / 18 angstrom, so that nothing folds back."""
+EQUAL_SQUARES = 4
+"""Decimals, angstrom^2: below 1e-4 angstrom at any distance of a pair."""
 CELLS = 60
 """Images of a cell along one direction at most; an edge of 1.2 angstrom would need as many."""
 
@@ -42,13 +45,14 @@ class Pairs:
 
     Attributes
     ----------
-    vectors : (n, 3) from one atom to another, angstrom; x, y and z follow the cell as `ase` puts it.
-    weights : (n,) b_i b_j / (N <b>^2) of the ordered pairs that each stands for.
+    squares : (n, 3) of the components of the vector from one atom to another, angstrom^2; x, y and z follow the cell
+        as `ase` puts it. Vectors that differ in signs only are one row.
+    weights : (n,) sum of b_i b_j / (N <b>^2) over the ordered pairs that each stands for.
     density : atoms per angstrom^3; 0 for a cluster.
     freedom : (3, k): which of k independent stretches acts along x, y and z.
     """
 
-    vectors: Floats
+    squares: Floats
     weights: Floats
     density: float
     freedom: Floats
@@ -61,7 +65,7 @@ def pairs_of(record: Record) -> Pairs:
     if record.cell is None:
         i, j = np.nonzero(~np.eye(len(sites), dtype=bool))
         weights = amplitude[i] * amplitude[j] / (len(sites) * mean**2)
-        return Pairs(sites[j] - sites[i], weights, 0.0, np.ones((3, 1)))
+        return Pairs(*_merged(sites[j] - sites[i], weights), 0.0, np.ones((3, 1)))
     everything, strength = _whole(record, lattice)
     inverse = np.linalg.inv(lattice)
     reach = np.minimum(np.ceil(FADE[1] * np.linalg.norm(inverse, axis=0)).astype(int) + 1, CELLS)
@@ -79,12 +83,19 @@ def pairs_of(record: Record) -> Pairs:
         strengths_of.append(n * b * strengths[near][apart])
     volume = float(abs(np.linalg.det(lattice)))
     total = float(count.sum())
-    return Pairs(
-        np.vstack(away_from),
-        np.concatenate(strengths_of) / (total * mean**2),
-        total / volume,
-        _freedom(record),
-    )
+    merged = _merged(np.vstack(away_from), np.concatenate(strengths_of) / (total * mean**2))
+    return Pairs(*merged, total / volume, _freedom(record))
+
+
+def _merged(vectors: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    squares, index = np.unique(np.round(vectors**2, EQUAL_SQUARES), axis=0, return_inverse=True)
+    return squares, np.bincount(index.ravel(), weights).astype(np.float64)
+
+
+@cache
+def _group(number: int, setting: int) -> Spacegroup:
+    """`ase` reads its table of space groups anew for each one."""
+    return Spacegroup(number, setting)
 
 
 def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
@@ -94,7 +105,7 @@ def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
     if record.cell is None:
         return np.eye(3), record.positions, electrons, np.ones(len(electrons))
     lattice = Cell.fromcellpar(record.cell).array  # type: ignore[no-untyped-call]
-    group = Spacegroup(record.space_group or 1, record.setting)
+    group = _group(record.space_group or 1, record.setting)
     distinct: list[Floats] = []
     amplitude: list[float] = []
     count: list[float] = []
@@ -119,7 +130,7 @@ def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
 def _whole(record: Record, lattice: Floats) -> tuple[Floats, Floats]:
     """Every place of the cell (cartesian) with its electrons."""
     _, sites, amplitude, _ = _sites(record)
-    group = Spacegroup(record.space_group or 1, record.setting)
+    group = _group(record.space_group or 1, record.setting)
     fractional = sites @ np.linalg.inv(lattice)
     orbits = [group.equivalent_sites([place], symprec=SAME_SITE)[0] for place in fractional]  # type: ignore[no-untyped-call]
     places = np.vstack(orbits) @ lattice
@@ -154,7 +165,7 @@ class Measurement:
     def curve(self, pairs: Pairs, stretch: Floats, u: float) -> Floats:
         """G(r) on ``r``; ``stretch`` (k,) are relative changes, one for each freedom."""
         axes = 1.0 + pairs.freedom @ stretch
-        distance = np.sqrt(((pairs.vectors * axes) ** 2).sum(axis=1))
+        distance = np.sqrt(pairs.squares @ axes**2)
         position = distance / STEP - 1.0
         below = position.astype(np.int64)
         inside = (below >= 0) & (below < len(self.d) - 1)

@@ -39,6 +39,8 @@ LIKELY = 0.9
 """Cosine from which a pair is refined. Another stretch of one axis by 3 % leaves about 0.9."""
 U_RANGE = (0.002, 0.02)
 """angstrom^2."""
+FIRST_LOOK, HOPELESS = 4, 0.15
+"""Steps after which a fit with a larger R_w than this is given up: each step near a solution at least halves it."""
 DECIMALS = 4
 MEASUREMENT = {"radiation": "xray", **REFERENCE, "noise": NOISE, "stretch": STRETCH}
 """What is written beside the classes."""
@@ -68,12 +70,13 @@ def classes_of(
         pairs.append(pairs_of(record))
         curves.append(_coarse_curves(pairs[-1]))
     groups = _likely_groups(ordered, np.stack(curves))
-    jobs = [([ordered[i].name for i in group], [pairs[i] for i in group], likely) for group, likely in groups]
+    jobs = [([ordered[i].name for i in group], [pairs[i] for i in group], starts) for group, starts in groups]
     found = [c for group in progress(_computed(jobs, processes), len(jobs)) for c in group]
     return sorted(found, key=lambda c: c.leader)
 
 
-Job = tuple[list[str], list[Pairs], NDArray[np.bool_]]
+Job = tuple[list[str], list[Pairs], Floats]
+"""Names, pairs, and the stretch from which entry i refines onto entry k where that is likely, else nan: (k, i)."""
 
 
 def _computed(jobs: Sequence[Job], processes: int) -> Iterable[list[Class]]:
@@ -86,13 +89,13 @@ def _computed(jobs: Sequence[Job], processes: int) -> Iterable[list[Class]]:
 
 def classes_in(job: Job) -> list[Class]:
     """Classes within one group of entries whose curves resemble one another, in their order."""
-    names, pairs, likely = job
+    names, pairs, starts = job
     leaders: list[int] = []
     found: list[Class] = []
     for i, name in enumerate(names):
         for k, leader in enumerate(leaders):
-            if likely[leader, i]:
-                r_w = misfit(pairs[leader], pairs[i])
+            if np.isfinite(starts[leader, i]):
+                r_w = misfit(pairs[leader], pairs[i], float(starts[leader, i]))
                 if r_w <= NOISE:
                     found[k].members[name] = round(r_w, DECIMALS)
                     break
@@ -102,8 +105,13 @@ def classes_in(job: Job) -> list[Class]:
     return found
 
 
-def misfit(target: Pairs, model: Pairs) -> float:
-    """R_w with which one structure refines onto the curve of another: cell lengths, displacement and scale."""
+def misfit(target: Pairs, model: Pairs, start: float = 0.0) -> float:
+    """R_w with which one structure refines onto the curve of another: cell lengths, displacement and scale.
+
+    Parameters
+    ----------
+    start : relative stretch to begin with. A fit that is far off after a few steps is not finished.
+    """
     measurement = _measurement()
     observed = measurement.curve(target, np.zeros(target.freedom.shape[1]), REFERENCE["u_iso"])
     k = model.freedom.shape[1]
@@ -114,14 +122,19 @@ def misfit(target: Pairs, model: Pairs) -> float:
         difference: Floats = (observed - scale * curve) / np.linalg.norm(observed)
         return difference
 
-    starts = [np.array([*[s] * k, REFERENCE["u_iso"]]) for s in COARSE_STRETCHES]
-    start = min(starts, key=lambda p: float(np.linalg.norm(residual(p))))
-    inner = np.clip(start[:k], -0.99 * STRETCH, 0.99 * STRETCH)
     bounds = ([-STRETCH] * k + [U_RANGE[0]], [STRETCH] * k + [U_RANGE[1]])
     # The curve bends on the scale of a peak's width over the far end: 0.5 % of a length, a third of u.
     scales = [0.005] * k + [0.002]
-    fit = least_squares(residual, [*inner, start[k]], bounds=bounds, x_scale=scales, xtol=1e-5, ftol=1e-6)
-    return float(np.linalg.norm(fit.fun))
+    inner = float(np.clip(start, -0.99 * STRETCH, 0.99 * STRETCH))
+    guess = [*[inner] * k, REFERENCE["u_iso"]]
+    for evaluations in (FIRST_LOOK, None):
+        fit = least_squares(
+            residual, guess, bounds=bounds, x_scale=scales, xtol=1e-5, ftol=1e-6, max_nfev=evaluations
+        )
+        r_w, guess = float(np.linalg.norm(fit.fun)), fit.x
+        if r_w > HOPELESS:
+            break
+    return r_w
 
 
 def _coarse_curves(pairs: Pairs) -> NDArray[np.float32]:
@@ -135,16 +148,18 @@ def _coarse_curves(pairs: Pairs) -> NDArray[np.float32]:
     return normal
 
 
-def _likely_groups(
-    records: Sequence[Record], curves: NDArray[np.float32]
-) -> list[tuple[list[int], NDArray[np.bool_]]]:
-    """Entries joined by likely pairs, and which pairs those are; a crystal and a cluster never are one."""
+def _likely_groups(records: Sequence[Record], curves: NDArray[np.float32]) -> list[tuple[list[int], Floats]]:
+    """Entries joined by likely pairs, and the best common stretches (nan where a pair is not likely)."""
     plain = curves[:, len(COARSE_STRETCHES) // 2]
     best = np.full((len(records), len(records)), -1.0, dtype=np.float32)
-    for s in range(len(COARSE_STRETCHES)):
-        np.maximum(best, plain @ curves[:, s].T, out=best)
+    starts = np.zeros(best.shape)
+    for s, stretch in enumerate(COARSE_STRETCHES):
+        cosine = plain @ curves[:, s].T
+        starts[cosine > best] = stretch
+        np.maximum(best, cosine, out=best)
     periodic = np.array([record.periodic for record in records])
-    likely = (np.maximum(best, best.T) >= LIKELY) & (periodic[:, None] == periodic)
+    likely = (best >= LIKELY) & (periodic[:, None] == periodic)
+    starts[~likely] = np.nan
     count, label = connected_components(coo_array(likely), directed=False)
     groups = [np.flatnonzero(label == k).tolist() for k in range(count)]
-    return [(group, likely[np.ix_(group, group)]) for group in groups]
+    return [(group, starts[np.ix_(group, group)]) for group in groups]

@@ -142,7 +142,7 @@ class Library:
         if name in self._by_name:
             return self._by_name[name]
         near = difflib.get_close_matches(name, self._by_name, n=3, cutoff=0.5)
-        near = sorted(near, key=lambda other: _number_gap(name, other))
+        near = sorted(near, key=lambda other: number_gap(name, other))
         hint = f"; did you mean {' or '.join(near)}?" if near else "; names look like icosahedron-561"
         raise LibraryError(f"structure: {name!r} is not in the library{hint}")
 
@@ -192,7 +192,7 @@ def require_metal(element: str) -> float:
     raise LibraryError(f"element: {element} has no metal crystal of its own, so no bond length is known")
 
 
-def _number_gap(name: str, other: str) -> float:
+def number_gap(name: str, other: str) -> float:
     """How far apart the last numbers of two names are, to put 561 before 55 when 560 was asked for."""
     tails = [text.rpartition("-")[2] for text in (name, other)]
     return abs(int(tails[0]) - int(tails[1])) if all(t.isdigit() for t in tails) else float("inf")
