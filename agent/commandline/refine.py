@@ -278,12 +278,9 @@ def _print(answer: Refinement, structures: list[str]) -> None:
     if len(answer.curves) > 1:
         for curve in answer.curves:
             out.print(f"  pattern {curve.label}: R_w {curve.r_w:.4f}", highlight=False)
-    for k, (label, record) in enumerate(answer.records.items()):
-        out.print(
-            f"  {label + ': ' if label else ''}{record.name} from {structures[k]}",
-            markup=False,
-            highlight=False,
-        )
+    for given, (label, record) in zip(structures, answer.records.items(), strict=False):
+        source = "" if given == record.name else f" from {given}"
+        out.print(f"  {label + ': ' if label else ''}{record.name}{source}", markup=False, highlight=False)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("parameter")
     table.add_column("value", justify="right")
