@@ -15,8 +15,9 @@ import typer
 from solvus.agent.commandline.console import BAD_INPUT, err, fail, out, print_json
 
 if TYPE_CHECKING:
-    from solvus.models.identification import Identification
+    from solvus.models.identification import Candidate, Identification
     from solvus.models.pattern import Pattern
+    from solvus.models.structures.catalogue import Catalogue
 
 WORDS = {
     "identified": "[green]identified[/green]",
@@ -30,7 +31,8 @@ def identify(
     elements: Annotated[
         str | None,
         typer.Option(
-            help="Metals the sample may hold, as in Pt,Au. Default: the composition in the file's header."
+            help="Elements the sample may hold, and no others, as in Pt or Ti,O. "
+            "Default: the composition in the file's header, or any."
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, max=20, help="Candidates to list.")] = 5,
@@ -54,19 +56,25 @@ def identify(
     Example: solvus identify sample.gr --elements Pt --plot fit.png
     """
     from solvus.models.pattern import PatternError
+    from solvus.models.recognition.signatures import SignatureError
+    from solvus.models.structures.catalogue import Catalogue
+    from solvus.models.structures.catalogue_file import CatalogueError
     from solvus.models.structures.library import LibraryError
 
     try:
-        metals = _checked_metals(elements)
+        chosen = _checked_elements(elements)
         _check_options(r_range, plot)
-    except (PatternError, LibraryError) as error:
+        catalogue = Catalogue.load()
+    except (PatternError, LibraryError, CatalogueError) as error:
         fail(str(error), as_json)
+    for warning in catalogue.warnings:
+        err.print(f"solvus: {warning}", markup=False, highlight=False, soft_wrap=True)
     documents: list[dict[str, Any]] = []
     answers: list[tuple[Path, Pattern, Identification]] = []
     for path in _with_progress(files):
         try:
-            pattern, answer = _answer(path, metals, r_range, top, qdamp)
-        except (PatternError, LibraryError) as error:
+            pattern, answer = _answer(path, chosen, r_range, top, qdamp, catalogue)
+        except (PatternError, LibraryError, SignatureError) as error:
             documents.append({"file": str(path), "error": str(error)})
             continue
         answers.append((path, pattern, answer))
@@ -75,7 +83,7 @@ def identify(
     if not answers:
         fail("\n".join(errors), as_json)
     if plot is not None:
-        _plot(plot, answers)
+        _plot(plot, answers, catalogue)
     if as_json:
         print_json({"files": documents})
     else:
@@ -87,19 +95,18 @@ def identify(
         raise typer.Exit(BAD_INPUT)
 
 
-def _checked_metals(elements: str | None) -> list[str] | None:
-    """The metals of ``--elements``, each known to the library."""
+def _checked_elements(elements: str | None) -> list[str] | None:
+    """The elements of ``--elements``, each known."""
     from solvus.models.pattern import PatternError
-    from solvus.models.structures.library import require_metal
+    from solvus.models.structures.catalogue import require_elements
 
     if elements is None:
         return None
-    metals = [name.strip() for name in elements.split(",") if name.strip()]
-    if not metals:
-        raise PatternError("--elements: name at least one metal, such as Pt")
-    for metal in metals:
-        require_metal(metal)
-    return metals
+    names = [name.strip() for name in elements.split(",") if name.strip()]
+    if not names:
+        raise PatternError("--elements: name at least one, such as Pt or Ti,O")
+    require_elements(names)
+    return names
 
 
 def _check_options(r_range: tuple[float, float], plot: Path | None) -> None:
@@ -117,16 +124,19 @@ def _check_options(r_range: tuple[float, float], plot: Path | None) -> None:
 
 def _answer(
     path: Path,
-    metals: list[str] | None,
+    elements: list[str] | None,
     r_range: tuple[float, float],
     top: int,
     qdamp: float | None,
+    catalogue: Catalogue,
 ) -> tuple[Pattern, Identification]:
     from solvus.models.identify import identify as identify_pattern
     from solvus.models.pattern_files import read_gr
 
     pattern = read_gr(path)
-    return pattern, identify_pattern(pattern, elements=metals, r_range=r_range, top=top, qdamp=qdamp)
+    return pattern, identify_pattern(
+        pattern, elements=elements, r_range=r_range, top=top, qdamp=qdamp, catalogue=catalogue
+    )
 
 
 def _with_progress(files: list[Path]) -> Iterator[Path]:
@@ -137,6 +147,12 @@ def _with_progress(files: list[Path]) -> Iterator[Path]:
         yield from files
     else:
         yield from track(files, description="identifying", console=err, transient=True)
+
+
+def _name(candidate: Candidate) -> str:
+    """A cluster's name with the metals that it may be made of; a compound's own says its elements."""
+    metals = "/".join(candidate.elements[:4]) if "bond_length" in candidate.parameters else ""
+    return f"{metals} {candidate.structure}".strip()
 
 
 def _print(path: Path, answer: Identification) -> None:
@@ -154,22 +170,25 @@ def _print(path: Path, answer: Identification) -> None:
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("structure", overflow="fold")
     table.add_column("family", no_wrap=True)
-    for column in ("prob", "R_w", "bond", "D", "U_iso"):
+    for column in ("prob", "R_w", "bond or cell", "D"):
         table.add_column(column, justify="right", no_wrap=True)
     for candidate in answer.candidates:
         parameters = candidate.parameters
+        lengths = [parameters[name] for name in ("bond_length", "a", "b", "c") if name in parameters]
         table.add_row(
-            f"{'/'.join(candidate.elements)} {candidate.structure}".strip(),
+            _name(candidate),
             candidate.family,
             f"{candidate.probability:.2f}",
             f"{candidate.r_w:.3f}",
-            f"{parameters['bond_length']:.3f}",
-            f"{parameters['diameter']:.1f}",
-            f"{parameters['u_iso']:.4f}",
+            " ".join(f"{length:.3f}" for length in lengths),
+            f"{parameters['diameter']:.1f}" if "diameter" in parameters else "",
         )
     out.print(table)
-    out.print("  bond length and diameter D in Å, U_iso in Å²", highlight=False)
-    if answer.descriptors:
+    out.print("  bond length of a metal cluster or cell of a crystal, and diameter D, in Å", highlight=False)
+    if answer.descriptors and "bond_length" not in answer.descriptors:
+        values = (f"{name} {v.mean:.4g} ± {v.sd:.1g}" for name, v in answer.descriptors.items())
+        out.print(f"  refined: {', '.join(values)}", highlight=False)
+    elif answer.descriptors:
         size, bond = answer.descriptors["diameter"], answer.descriptors["bond_length"]
         bound = "at least " if size.lower_bound else ""
         shares = ", ".join(
@@ -183,7 +202,7 @@ def _print(path: Path, answer: Identification) -> None:
         out.print(f"  as a mixture of families: {shares}")
 
 
-def _plot(path: Path, answers: list[tuple[Path, Pattern, Identification]]) -> None:
+def _plot(path: Path, answers: list[tuple[Path, Pattern, Identification]], catalogue: Catalogue) -> None:
     """One panel for each file: data, best candidate and, below both, their difference."""
     from matplotlib.figure import Figure
 
@@ -208,14 +227,13 @@ def _plot(path: Path, answers: list[tuple[Path, Pattern, Identification]]) -> No
         title = f"{name.name}: {answer.verdict.replace('_', ' ')}"
         if answer.candidates:
             best = answer.candidates[0]
-            calculated = curve_of(best, pattern, answer.r_range)
+            calculated = curve_of(best, pattern, answer.r_range, catalogue=catalogue)
             difference = observed - calculated
             offset = min(observed.min(), calculated.min()) - 1.15 * max(difference.max(), 0.0)
             axes.plot(r, calculated, color="#cc3311", lw=1.1, label="calculated")
             axes.plot(r, difference + offset, color="#777777", lw=0.8, label="difference")
             axes.axhline(offset, color="#777777", lw=0.4, ls=":")
-            formula = "/".join(best.elements[:3])
-            title += f", best {formula} {best.structure} ($R_w$ = {best.r_w:.3f})"
+            title += f", best {_name(best)} ($R_w$ = {best.r_w:.3f})"
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_ylabel("$G(r)$ / Å$^{-2}$")
         axes.set_xlim(*answer.r_range)

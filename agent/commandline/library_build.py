@@ -22,7 +22,7 @@ def build(
     processes: Annotated[int, typer.Option(min=1, max=256, help="Processes to compute in.")] = 2,
     as_json: AsJson = False,
 ) -> None:
-    """Make the shipped data files anew: the catalogue of records, and the metal clusters with their scattering.
+    """Make the shipped data files anew: the catalogue with its signatures, and the metal clusters with theirs.
 
     Example: solvus library build --check --processes 4
     """
@@ -96,10 +96,15 @@ def classes(
 
 
 def _data_files(only: str | None, processes: int) -> Iterator[Any]:
+    from solvus.models.recognition import signatures
     from solvus.models.structures import shipped
 
     if only != "clusters":
-        yield shipped.catalogue(processes=processes)
+        catalogue = shipped.catalogue(processes=processes)
+        yield catalogue
+        yield signatures.data_file(
+            catalogue.content, processes=processes, progress=progress_bar("signatures")
+        )
     if only != "catalogue":
         yield from shipped.clusters(processes=processes, progress=progress_bar("clusters"))
 

@@ -71,15 +71,21 @@ def read(path: Path = DATA) -> tuple[list[dict[str, Any]], str]:
         When the file is missing, damaged or of another format.
     """
     try:
-        document = json.loads(gzip.decompress(path.read_bytes()))
+        return decoded(path.read_bytes(), path.name)
     except FileNotFoundError as error:
         raise CatalogueError(
             f"{path.name}: the data file is missing; make it with solvus library build"
         ) from error
+
+
+def decoded(content: bytes, name: str = DATA.name) -> tuple[list[dict[str, Any]], str]:
+    """The entries in the bytes of a catalogue file called ``name``, and their version; errors as :func:`read`."""
+    try:
+        document = json.loads(gzip.decompress(content))
     except (OSError, EOFError, ValueError) as error:
-        raise CatalogueError(f"{path.name}: damaged; make it again with solvus library build") from error
+        raise CatalogueError(f"{name}: damaged; make it again with solvus library build") from error
     if document.get("format") != FORMAT:
-        raise CatalogueError(f"{path.name}: format {document.get('format')}, but this version reads {FORMAT}")
+        raise CatalogueError(f"{name}: format {document.get('format')}, but this version reads {FORMAT}")
     entries: list[dict[str, Any]] = document["entries"]
     return entries, str(document["version"])
 

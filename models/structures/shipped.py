@@ -22,12 +22,14 @@ Progress = Callable[[Iterable[Row], int], Iterable[Row]]
 
 @dataclass(frozen=True)
 class DataFile:
-    """One data file as it should be; ``path`` is where the package keeps it, ``entries`` what it holds."""
+    """One data file as it should be; ``path`` is where the package keeps it, ``entries`` what it holds and ``held``
+    reads the version of the file that is there."""
 
     path: Path
     content: bytes
     version: str
     entries: int
+    held: Callable[[Path], str]
 
 
 SOURCES: dict[str, Callable[[], Iterator[Record]]] = {
@@ -54,7 +56,7 @@ def catalogue(*, processes: int = 1) -> DataFile:
     with worker_pool(min(processes, len(SOURCES))) as pool:
         entries = [entry for found in pool.map(entries_from, SOURCES) for entry in found]
     content, version = catalogue_file.encoded(entries)
-    return DataFile(catalogue_file.DATA, content, version, len(entries))
+    return DataFile(catalogue_file.DATA, content, version, len(entries), lambda p: catalogue_file.read(p)[1])
 
 
 def clusters(*, processes: int, progress: Progress = lambda rows, total: rows) -> Iterator[DataFile]:
@@ -73,7 +75,7 @@ def clusters(*, processes: int, progress: Progress = lambda rows, total: rows) -
 
 def _packed(path: Path, rows: Sequence[Row]) -> DataFile:
     content, version = library_file.encoded(rows)
-    return DataFile(path, content, version, len(rows))
+    return DataFile(path, content, version, len(rows), lambda p: library_file.read(p)[1])
 
 
 def difference(file: DataFile) -> str | None:
@@ -83,13 +85,9 @@ def difference(file: DataFile) -> str | None:
     if file.path.read_bytes() == file.content:
         return None
     try:
-        held = _version(file.path)
-    except (library_file.LibraryFileError, catalogue_file.CatalogueError) as error:
+        held = file.held(file.path)
+    except ValueError as error:
         return str(error)
     if held == file.version:
         return f"equal content, version {held}, but packed by another compression library"
     return f"version {held} in the package, {file.version} built"
-
-
-def _version(path: Path) -> str:
-    return (catalogue_file.read if path == catalogue_file.DATA else library_file.read)(path)[1]

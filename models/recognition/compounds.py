@@ -1,0 +1,198 @@
+"""Oxides, polyoxometalates and a user's own structures as explanations of a pattern: screened, refined, weighed.
+
+What a refined structure counts for is its tempered likelihood (:mod:`solvus.models.recognition.candidates`) times a
+prior:
+
+    log p = log L(R_w) - k/2 log n - (stretch / sd)^2 / 2 - suspicions,
+
+with k free parameters, n the independent points that count (Schwarz, Ann. Stat. 6, 461 (1978)), the stretch of the cell
+relative to the library's, and a fixed price for whatever no crystallographer would accept. Lengths in angstrom.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvus.models.pattern import Pattern
+from solvus.models.recognition.candidates import INDEPENDENT_SHARE, Data, log_likelihood
+from solvus.models.recognition.screening import Hit, screen, worth_refining
+from solvus.models.recognition.signatures import Radiation, Signatures, shipped, signatures_of
+from solvus.models.refinement.least_squares import QDAMP_PRIOR, r_weighted
+from solvus.models.refinement.parameters import RefinementError
+from solvus.models.refinement.refine import Options, refine
+from solvus.models.refinement.refinement import Refinement
+from solvus.models.structures.catalogue import Catalogue, Item
+from solvus.models.structures.record import Record
+
+Floats = NDArray[np.float64]
+
+CLOSE_PACKED = frozenset({"fcc", "hcp", "bcc"})
+"""Types of metal that the cluster library covers with every size and twin."""
+MOST = 14
+"""Structures refined: the right type was among the first three of the screening in every measured pattern tried."""
+EACH = 3
+"""Of one structure type."""
+ALWAYS = 4
+"""Structures that are refined however poorly they match."""
+HOPELESS = (2.5, 0.6)
+"""A match leaves at least this many times the best refined R_w, and at least this much, when it is not refined."""
+EVALUATIONS = 25
+"""Of the model in one refinement; right structures converge in 5 to 20."""
+KNOWN_SD, PREDICTED_SD = 0.01, 0.02
+"""Relative stretch that heat, size and substitution give a known cell, and the error of a predicted one."""
+HYPOTHETICAL = 1.5
+"""Price of a composition that nobody is known to have made in this structure."""
+IMPLAUSIBLE = 1.0
+"""Price of each displacement at its limit, where an atom is lost or carries what others should."""
+BULK = 400.0
+"""angstrom: a larger diameter is none that the data could tell from an endless crystal."""
+
+
+@dataclass(frozen=True)
+class Compound:
+    """One refined structure; ``log_prior`` as at the head of this module."""
+
+    item: Item
+    fit: Refinement
+    log_prior: float
+
+    @property
+    def r_w(self) -> float:
+        """Without weights, as for clusters."""
+        curve = self.fit.curves[0]
+        return r_weighted(curve.observed, curve.calculated)
+
+
+def explain(
+    pattern: Pattern,
+    data: Data,
+    r_range: tuple[float, float],
+    *,
+    elements: frozenset[str] | None,
+    qdamp: float,
+    catalogue: Catalogue,
+) -> list[Compound]:
+    """Refined structures, most probable first; empty when the catalogue holds none of these elements.
+
+    Parameters
+    ----------
+    elements : that the sample may hold; ``None`` for any.
+    qdamp : of the instrument, 1/angstrom.
+    """
+    items = {item.name: item for item in candidates_of(catalogue, elements)}
+    radiation: Radiation = pattern.conditions.radiation
+    signatures = _signatures(items, radiation)
+    hits = screen(signatures, data, r_range, qdamp=qdamp)
+    chosen = worth_refining(hits, [items[hit.name].type for hit in hits], MOST, EACH)
+    measured = _as_assessed(pattern, data, qdamp)
+    found: list[Compound] = []
+    for hit in chosen:
+        if len(found) >= ALWAYS and _hopeless(hit, min(c.r_w for c in found)):
+            continue
+        refined = _refined(measured, items[hit.name], hit.diameter, r_range)
+        if refined is not None:
+            prior = _log_prior(items[hit.name], refined, data, r_range)
+            found.append(Compound(items[hit.name], refined, prior))
+    weight = log_support(found, data, r_range)
+    order = sorted(range(len(found)), key=lambda k: (-weight[k], found[k].item.name))
+    return [found[k] for k in order]
+
+
+def _hopeless(hit: Hit, best: float) -> bool:
+    """Whether refinement, which moves axes apart and sharpens peaks, cannot be expected to make up for a poor match."""
+    misfit = math.sqrt(max(0.0, 1.0 - max(0.0, hit.cosine) ** 2))
+    return misfit > max(HOPELESS[0] * best, HOPELESS[1])
+
+
+def curve_of_compound(
+    record: Record,
+    parameters: Mapping[str, float],
+    pattern: Pattern,
+    data: Data,
+    r_range: tuple[float, float],
+) -> Floats:
+    """G(r) of refined values on the pattern's own points within ``r_range``."""
+    qdamp = QDAMP_PRIOR[0] if pattern.conditions.qdamp is None else pattern.conditions.qdamp
+    options = Options(
+        free=("scale",), start=dict(parameters), window=r_range, noise="independent", capture=0.0
+    )
+    return refine(_as_assessed(pattern, data, qdamp), record, options).curves[0].calculated
+
+
+def _as_assessed(pattern: Pattern, data: Data, qdamp: float) -> Pattern:
+    """The pattern with the range of Q that its data show and a damping."""
+    stated = pattern.conditions.model_copy(update={"qmin": data.qmin, "qmax": data.qmax, "qdamp": qdamp})
+    return pattern.model_copy(update={"conditions": stated})
+
+
+def candidates_of(catalogue: Catalogue, elements: frozenset[str] | None) -> list[Item]:
+    """What the cluster library does not cover and the elements allow."""
+    return [
+        item
+        for item in catalogue.items
+        if (elements is None or item.elements <= elements)
+        and not (item.family == "metal" and item.type in CLOSE_PACKED)
+    ]
+
+
+def log_support(compounds: Sequence[Compound], data: Data, r_range: tuple[float, float]) -> Floats:
+    """Logarithm of likelihood and prior of each."""
+    logs = log_likelihood(np.array([c.r_w for c in compounds]), data, r_range)
+    return np.asarray(logs + np.array([c.log_prior for c in compounds]))
+
+
+def complexity(parameters: int, data: Data, r_range: tuple[float, float]) -> float:
+    """k/2 log n."""
+    counted = max(INDEPENDENT_SHARE * data.independent_points(r_range), math.e)
+    return 0.5 * parameters * math.log(counted)
+
+
+def _signatures(items: dict[str, Item], radiation: Radiation) -> Signatures:
+    """Those of the package; what it lacks, a user's own, is made."""
+    held = shipped(radiation).subset(name for name, item in items.items() if item.origin == "shipped")
+    own = [item.record for item in items.values() if item.origin == "own"]
+    return held.joined(signatures_of(own, radiation)) if own else held
+
+
+def _refined(
+    pattern: Pattern, item: Item, diameter: float, r_range: tuple[float, float]
+) -> Refinement | None:
+    """``None`` for a structure that cannot be refined on these data."""
+    record = item.record
+    start = {"diameter": min(diameter, BULK)} if record.periodic else {}
+    size = ("diameter",) if record.periodic else ()
+    options = Options(
+        free=("scale", "lattice", "u", "delta2", *size),
+        start=start,
+        window=r_range,
+        noise="independent",
+        most=EVALUATIONS,
+    )
+    try:
+        return refine(pattern, record, options)
+    except RefinementError:
+        return None
+
+
+def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, float]) -> float:
+    cell = item.record.cell
+    names = [name for name in ("a", "b", "c", "expansion") if name in fit.values]
+    reference = dict(zip("abc", cell[:3], strict=True)) if cell else {}
+    stretches = [fit[name] / reference.get(name, 1.0) - 1.0 for name in names]
+    sd = PREDICTED_SD if item.hypothetical and cell else KNOWN_SD
+    at_limit = sum(
+        value.free and value.uncertainty is None
+        for name, value in fit.values.items()
+        if name.startswith("u_")
+    )
+    return (
+        -complexity(len(fit.free), data, r_range)
+        - 0.5 * float(np.mean(np.square(stretches))) / sd**2
+        - (HYPOTHETICAL if item.hypothetical and cell else 0.0)
+        - IMPLAUSIBLE * at_limit
+    )
