@@ -24,8 +24,16 @@ class Bench:
         return next((d.calibration for d in self.laboratory.devices if d.id == device), None)
 
 
-def bench_of(campaign: Campaign, laboratory: Laboratory, address: BrokerAddress) -> Bench:
-    """The devices that the campaign names, or all that can do the work.
+@dataclass(frozen=True)
+class ChosenDevices:
+    """Ids of the devices that make and that measure."""
+
+    synthesis: tuple[str, ...]
+    measurement: tuple[str, ...]
+
+
+def chosen_devices(campaign: Campaign, laboratory: Laboratory) -> ChosenDevices:
+    """The devices that the campaign names, or all that can do the work; needs no broker.
 
     Raises
     ------
@@ -49,4 +57,4 @@ def bench_of(campaign: Campaign, laboratory: Laboratory, address: BrokerAddress)
                 [f"devices.{field}: no device of laboratory {laboratory.name} takes {ACTIONS[purpose]!r}"]
             )
         chosen[field] = wanted
-    return Bench(laboratory, address, chosen["synthesis"], chosen["measurement"])
+    return ChosenDevices(chosen["synthesis"], chosen["measurement"])

@@ -18,7 +18,7 @@ from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import CampaignLoop, EndState
-from solvus.agent.ledger.ledger import Clock, Ledger, utc_now
+from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import CampaignRow
 from solvus.agent.reduction import DeviceReduction, reductions_of
 from solvus.agent.snapshot import Snapshot
@@ -172,24 +172,30 @@ async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> 
 
 
 class Session:
-    """Runs one campaign; :meth:`stop` may be called at any time, also from a signal handler of the loop."""
+    """Runs one campaign; :meth:`stop` may be called at any time, also from a signal handler of the loop.
+
+    Parameters
+    ----------
+    ledger : claimed for writing; its tables are made here, once it is certain that the campaign has a target. Its
+        clock is the campaign's.
+    take_up : go on with the interrupted campaign of this name.
+    watch : called with a fresh snapshot after every turn of the loop.
+    """
 
     def __init__(
         self,
         campaign: Campaign,
         bench: Bench,
-        ledger_url: str,
+        ledger: Ledger,
         *,
         take_up: bool = False,
-        clock: Clock = utc_now,
         watch: Callable[[Snapshot], None] = lambda _: None,
     ) -> None:
         self.campaign = campaign
         self.bench = bench
         self.target: jobs.ResolvedTarget | None = None
-        self._ledger_url = ledger_url
+        self._ledger = ledger
         self._take_up = take_up
-        self._clock = clock
         self._watch = watch
         self._loop: CampaignLoop | None = None
         self._stopping = False
@@ -213,22 +219,19 @@ class Session:
             # Background and target first: a campaign that cannot do without them leaves no trace in the ledger.
             reductions = reductions_of(self.bench)
             self.target = await resolve_target(self.campaign, self.bench, workers)
-            ledger = await Ledger.open(self._ledger_url, clock=self._clock)
-            try:
-                return await self._run(ledger, workers, self.target, reductions)
-            finally:
-                await ledger.close()
+            await self._ledger.prepare()
+            return await self._run(workers, self.target, reductions)
         finally:
             warming.cancel()
             workers.close()
 
     async def _run(
         self,
-        ledger: Ledger,
         workers: Workers,
         target: jobs.ResolvedTarget,
         reductions: Mapping[str, DeviceReduction],
     ) -> Outcome:
+        ledger = self._ledger
         if self._take_up:
             campaign_id = await interrupted(ledger, self.campaign)
             await check_ground(ledger, campaign_id, self.bench, target)
@@ -244,7 +247,7 @@ class Session:
             reductions=reductions,
             ledger=ledger,
             workers=workers,
-            clock=self._clock,
+            clock=ledger.clock,
             enter=enter,
             watch=self._watch,
         )

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from solvus.agent.bench import bench_of
+from solvus.agent.bench import Bench, ChosenDevices, chosen_devices
 from solvus.agent.campaign import Campaign
+from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.session import Outcome, Session
 from solvus.agent.snapshot import Snapshot
 from solvus.drivers.broker import BrokerHandle, EmbeddedBroker, MosquittoBroker
@@ -92,15 +93,37 @@ async def run_campaign(
 ) -> Outcome:
     """Run one campaign to its end. Ctrl-C and SIGTERM end it in a state that ``--resume`` takes up.
 
+    What can be refused without a broker is refused before anything is made, and the ledger is claimed before anything
+    is started: a second agent on it goes at once.
+
     Parameters
     ----------
     finish : called with the session and its outcome when the campaign has ended in good order.
     """
+    chosen = chosen_devices(campaign, laboratory)
+    ledger = await Ledger.claim(ledger_url)
+    try:
+        session, outcome = await _run_claimed(campaign, laboratory, chosen, ledger, resume, watch)
+    finally:
+        await ledger.close()
+    finish(session, outcome)
+    return outcome
+
+
+async def _run_claimed(
+    campaign: Campaign,
+    laboratory: Laboratory,
+    chosen: ChosenDevices,
+    ledger: Ledger,
+    resume: bool,
+    watch: Callable[[Snapshot], None],
+) -> tuple[Session, Outcome]:
+    """Start broker and devices, run, and stop them again."""
     workdir = laboratory.data_directory / laboratory.name
     workdir.mkdir(parents=True, exist_ok=True)
     async with broker_of(laboratory, workdir) as address:
-        bench = bench_of(campaign, laboratory, address)
-        session = Session(campaign, bench, ledger_url, take_up=resume, watch=watch)
+        bench = Bench(laboratory, address, chosen.synthesis, chosen.measurement)
+        session = Session(campaign, bench, ledger, take_up=resume, watch=watch)
         running_loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             running_loop.add_signal_handler(number, session.stop)
@@ -110,5 +133,4 @@ async def run_campaign(
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 running_loop.remove_signal_handler(number)
-    finish(session, outcome)
-    return outcome
+    return session, outcome

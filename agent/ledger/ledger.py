@@ -111,31 +111,70 @@ class Ledger:
 
     def __init__(self, engine: AsyncEngine, clock: Clock, lock: WriterLock | None) -> None:
         self.engine = engine
-        self._clock = clock
+        self.clock = clock
         self._writer_lock = lock
         self._turn = asyncio.Lock()
         self._head: tuple[int, str] = (0, GENESIS)
 
     @classmethod
+    async def claim(cls, url: str, *, clock: Clock = utc_now) -> Self:
+        """Take the writer's lock and nothing else: tables (and the file of SQLite) are made by :meth:`prepare`.
+
+        Raises
+        ------
+        LedgerError
+            When it cannot be reached, or another agent writes it.
+        """
+        address = ledger_url(url)
+        prepare_folder(address)
+        engine = make_engine(address, write=True)
+        lock = WriterLock(engine)
+        try:
+            await lock.acquire()
+        except (SQLAlchemyError, OSError) as error:
+            await engine.dispose()
+            raise as_ledger_error(address, error) from error
+        except LedgerError:
+            await engine.dispose()
+            raise
+        return cls(engine, clock, lock)
+
+    async def prepare(self) -> None:
+        """Bring the tables of a claimed ledger up to date and read its head; before this it cannot be used.
+
+        Raises
+        ------
+        LedgerError
+            When the database refuses.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                await connection.run_sync(migrate)
+            self._head = await self._read_head()
+        except (SQLAlchemyError, OSError) as error:
+            raise as_ledger_error(self.engine.url, error) from error
+
+    @classmethod
     async def open(cls, url: str, *, clock: Clock = utc_now, write: bool = True) -> Self:
-        """Open a ledger, bring its tables up to date, and (to write) take the writer's lock.
+        """Open a ledger: to write, :meth:`claim` and :meth:`prepare`; to read, beside an agent that may write it.
 
         Raises
         ------
         LedgerError
             When it cannot be reached, another agent writes it, or (to read) there is none.
         """
-        address = ledger_url(url)
         if write:
-            prepare_folder(address)
-        engine = make_engine(address, write=write)
-        lock = WriterLock(engine) if write else None
+            ledger = await cls.claim(url, clock=clock)
+            try:
+                await ledger.prepare()
+            except LedgerError:
+                await ledger.close()
+                raise
+            return ledger
+        address = ledger_url(url)
+        engine = make_engine(address, write=False)
         try:
-            if lock is not None:
-                await lock.acquire()
-                async with engine.begin() as connection:
-                    await connection.run_sync(migrate)
-            elif not await is_migrated(engine):
+            if not await is_migrated(engine):
                 raise LedgerError(f"ledger: {url} holds no Solvus ledger yet; run a campaign first")
         except (SQLAlchemyError, OSError) as error:
             await engine.dispose()
@@ -143,7 +182,7 @@ class Ledger:
         except LedgerError:
             await engine.dispose()
             raise
-        ledger = cls(engine, clock, lock)
+        ledger = cls(engine, clock, None)
         ledger._head = await ledger._read_head()
         return ledger
 
@@ -174,7 +213,7 @@ class Ledger:
             raise LedgerError("ledger: opened for reading only")
         async with self._turn:
             async with self.session() as session:
-                step = Step(session, self._head, self._clock)
+                step = Step(session, self._head, self.clock)
                 yield step
                 await session.commit()
             self._head = step.head

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -97,6 +98,18 @@ def test_an_unknown_device(tmp_path: Path) -> None:
     campaign["devices"] = {"synthesis": ["robbot"], "measurement": ["diffractometer"]}
     refused(
         solvus("run", write(tmp_path, "c.yaml", campaign), cwd=tmp_path), "robbot", "did you mean 'robot'?"
+    )
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.yaml"], "refused before anything is made"
+
+
+def test_a_ledger_that_another_agent_writes(tmp_path: Path) -> None:
+    with FileLock(tmp_path / "ledger.db.lock"):
+        done = solvus(
+            "run", "gold-decahedron", "--ledger", f"sqlite:///{tmp_path / 'ledger.db'}", cwd=tmp_path
+        )
+    refused(done, "another agent is writing it")
+    assert [p.name for p in tmp_path.iterdir()] == ["ledger.db.lock"], (
+        "neither broker nor devices were started"
     )
 
 
