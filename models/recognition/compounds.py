@@ -184,7 +184,7 @@ def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, fl
     names = [name for name in ("a", "b", "c", "expansion") if name in fit.values]
     reference = dict(zip("abc", cell[:3], strict=True)) if cell else {}
     stretches = [fit[name] / reference.get(name, 1.0) - 1.0 for name in names]
-    sd = PREDICTED_SD if item.hypothetical and cell else KNOWN_SD
+    sd = PREDICTED_SD if item.hypothetical else KNOWN_SD
     at_limit = sum(
         value.free and value.uncertainty is None
         for name, value in fit.values.items()
@@ -193,6 +193,6 @@ def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, fl
     return (
         -complexity(len(fit.free), data, r_range)
         - 0.5 * float(np.mean(np.square(stretches))) / sd**2
-        - (HYPOTHETICAL if item.hypothetical and cell else 0.0)
+        - (HYPOTHETICAL if item.hypothetical else 0.0)
         - IMPLAUSIBLE * at_limit
     )
