@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlmodel import col, select
 
 from solvus.agent.ledger.canonical import sha256_text
-from solvus.agent.ledger.ledger import Ledger, Step, timestamp, utc_now
+from solvus.agent.ledger.ledger import Ledger, Step, timestamp
 from solvus.agent.ledger.tables import CommandRow, InboxRow, JournalRow
 from solvus.agent.transitions import apply_event, apply_result, end_without_result, record
 from solvus.drivers.data import load_pattern
@@ -135,9 +135,8 @@ class Inbox:
             await self._keep(step, device, channel, message, text)
         self._hold(device, message)
 
-    @staticmethod
     async def _keep(
-        step: Step, device: str, channel: str, message: Event | Result | Envelope, text: str
+        self, step: Step, device: str, channel: str, message: Event | Result | Envelope, text: str
     ) -> bool:
         """Put a message into the inbox unless it is there; what was refused counts as handled. Says if it is new."""
         known = await step.session.exec(
@@ -156,7 +155,7 @@ class Inbox:
                 seq=message.seq,
                 channel=channel,
                 message_id=message.message_id,
-                received_at=timestamp(utc_now()),
+                received_at=timestamp(self._ledger.clock()),
                 body=text,
                 handled=isinstance(message, Envelope),
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,13 @@ async def inbox(ledger: Ledger) -> Inbox:
     await made.load()
     await made.meet("robot", "j", 0)
     return made
+
+
+async def test_what_arrives_is_stamped_by_the_ledgers_clock(ledger: Ledger, inbox: Inbox) -> None:
+    ledger.clock = lambda: datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+    await inbox.receive("robot", "event", event(1, "accepted"))
+    (row,) = await ledger.rows(InboxRow)
+    assert row.received_at == "2031-05-06T07:08:09.000Z"
 
 
 async def state_of(ledger: Ledger, number: int) -> ExperimentRow:
