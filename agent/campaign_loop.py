@@ -36,7 +36,7 @@ from solvus.agent.reduction import DeviceReduction
 from solvus.agent.snapshot import Snapshot, as_experiment, as_observation, replicate_proposal
 from solvus.agent.states import ExperimentState
 from solvus.agent.transitions import move_experiment
-from solvus.agent.workers import Workers
+from solvus.agent.workers import JobFailed, WorkerLost, Workers
 from solvus.drivers.messages import AgentState, AgentStatus, new_id
 from solvus.models.identification import Identification
 
@@ -50,6 +50,10 @@ PROPOSALS = TypeAdapter(list[Proposal])
 
 class DevicesMissing(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
     """The campaign's devices are not on the wire."""
+
+
+class CampaignBroken(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
+    """Work that the loop cannot go on without has failed; the ledger is whole and ``--resume`` takes it up."""
 
 
 class CampaignLoop:
@@ -105,6 +109,8 @@ class CampaignLoop:
         ------
         BrokerUnreachable, DevicesMissing, LimitError
             When the campaign cannot begin; one sentence each.
+        CampaignBroken
+            When planning or the record of an identification fails; the end is in the ledger, as stopped.
         """
         await self._wire.open()
         try:
@@ -114,6 +120,9 @@ class CampaignLoop:
                 if end is not None:
                     return end
                 await self._rest()
+        except CampaignBroken as error:
+            await self._end("stopped", str(error))
+            raise
         finally:
             for task in self._jobs.values():
                 task.cancel()
@@ -177,8 +186,25 @@ class CampaignLoop:
         task.add_done_callback(lambda _: self._changed.set())
 
     def _collect_jobs(self) -> None:
+        """Let go of the jobs that are done; the loop must not go on without what one of them could not do.
+
+        Raises
+        ------
+        CampaignBroken
+            Naming the job, what it raised, and the way on.
+        """
         for name in [n for n, task in self._jobs.items() if task.done()]:
-            self._jobs.pop(name).result()  # raises what the job raised: the loop must not go on without it
+            error = self._jobs.pop(name).exception()
+            if error is not None:
+                words = (
+                    str(error)
+                    if isinstance(error, (JobFailed, WorkerLost))
+                    else f"{type(error).__name__}: {error}"
+                )
+                raise CampaignBroken(
+                    f"the job {name!r} failed ({words}); nothing recorded is lost: "
+                    "`solvus run ... --resume` goes on from here once the cause is mended"
+                ) from error
 
     # --- identification ---
 
@@ -224,8 +250,13 @@ class CampaignLoop:
             "settings": self.campaign.planner.model_dump(mode="json"),
         }
         answer = await self._workers.run("plan", jobs.suggest, json.dumps(request))
-        for proposal in PROPOSALS.validate_json(answer):
+        for proposal in PROPOSALS.validate_json(answer)[: await self._still_wanted()]:
             await self._propose(proposal, None, 0)
+
+    async def _still_wanted(self) -> int:
+        """How many new recipes are wanted now: while they were computed another experiment may have hit or found."""
+        step = next_step(self.campaign, [as_experiment(row) for row in await self._rows()])
+        return step.count if isinstance(step, Plan) else 0
 
     async def _propose(self, proposal: Proposal, replicate_of: int | None, replicate: int) -> None:
         """Write a proposal and its verdict. Approval is automatic here; limits are checked all the same."""

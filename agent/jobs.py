@@ -27,8 +27,14 @@ class IdentifyRequest(BaseModel):
     qbroad: float | None = None
 
 
+def _is_a_sentence_of_ours(error: ValueError) -> bool:
+    """Whether this is one of Solvus's own refusals (a bad pattern, a broken data file), not a slip in the code."""
+    return type(error).__module__.partition(".")[0] == "solvus"
+
+
 def identify(request: str) -> str:
-    """An Identification. What is no G(r) at all comes back as poor data: one bad pattern must not end a campaign."""
+    """An Identification. What Solvus refuses to identify comes back as poor data, with the refusal as its reason: one
+    bad pattern must not end a campaign."""
     from solvus.models.identify import MODEL_VERSION
     from solvus.models.identify import identify as identify_pattern
 
@@ -37,7 +43,9 @@ def identify(request: str) -> str:
         answer = identify_pattern(
             r.pattern, elements=r.elements or None, r_range=r.r_range, qdamp=r.qdamp, qbroad=r.qbroad
         )
-    except PatternError as error:
+    except ValueError as error:
+        if not _is_a_sentence_of_ours(error):
+            raise
         answer = Identification(
             verdict="poor_data",
             reasons=(str(error),),
@@ -110,12 +118,30 @@ def reduce(request: str) -> str:
 
 
 def suggest(request: str) -> str:
+    """Proposals, each with the versions, thread count and CPU capability that it was computed with."""
     from solvus.agent.planner.observations import Proposal
     from solvus.agent.planner.suggest import PlanRequest
     from solvus.agent.planner.suggest import suggest as suggest_recipes
 
     proposals = suggest_recipes(PlanRequest.model_validate_json(request))
-    return TypeAdapter(list[Proposal]).dump_json(proposals).decode()
+    here = _computing()
+    stamped = [p.model_copy(update={"versions": {**p.versions, **here}}) for p in proposals]
+    return TypeAdapter(list[Proposal]).dump_json(stamped).decode()
+
+
+def _computing() -> dict[str, str]:
+    import torch
+
+    return {
+        "threads": str(torch.get_num_threads()),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def computing(_: str) -> str:
+    """How this worker computes: torch's thread count and the vector instructions it uses. The last digits of a sum
+    depend on both."""
+    return TypeAdapter(dict[str, str]).dump_json(_computing()).decode()
 
 
 def warm_up(_: str) -> str:

@@ -42,6 +42,7 @@ OUTCOME_STYLE = {
     Outcome.UNTRUSTED: "yellow",
     Outcome.NO_PRODUCT: "magenta",
     Outcome.EQUIPMENT: "red",
+    Outcome.SOFTWARE: "red",
     Outcome.REJECTED: "red",
     Outcome.UNKNOWN: "red",
     Outcome.UNDER_WAY: "cyan",

@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     UNTRUSTED = "not trusted"
     NO_PRODUCT = "no product"
     EQUIPMENT = "equipment failed"
+    SOFTWARE = "not identified"
     REJECTED = "rejected"
     UNKNOWN = "unknown"
 
@@ -34,7 +35,8 @@ def outcome_of(experiment: Experiment) -> Outcome:
             return Outcome.UNTRUSTED
         return Outcome.HIT if experiment.hit else Outcome.MISS
     if experiment.state is E.FAILED:
-        return Outcome.NO_PRODUCT if experiment.cause == "chemistry" else Outcome.EQUIPMENT
+        of_cause = {"chemistry": Outcome.NO_PRODUCT, "software": Outcome.SOFTWARE}
+        return of_cause.get(experiment.cause or "", Outcome.EQUIPMENT)
     return Outcome.REJECTED if experiment.state is E.REJECTED else Outcome.UNKNOWN
 
 

@@ -6,6 +6,7 @@ that is written down.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,13 +18,15 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import CommandRow, ExperimentRow, PatternRow
 from solvus.agent.reduction import DeviceReduction, record_reduction, request_for
-from solvus.agent.scoring import score
+from solvus.agent.scoring import ScoringError, score
 from solvus.agent.snapshot import summarise
 from solvus.agent.states import ExperimentState
 from solvus.agent.transitions import move_experiment
-from solvus.agent.workers import WorkerLost, Workers
+from solvus.agent.workers import JobFailed, WorkerLost, Workers
 from solvus.models.identification import Identification
 from solvus.models.pattern import Pattern
+
+log = logging.getLogger(__name__)
 
 REDUCED = TypeAdapter[jobs.Reduced | jobs.Refusal](jobs.Reduced | jobs.Refusal)
 NOT_REDUCED = "none: raw data that could not be reduced"
@@ -43,17 +46,23 @@ class Recognition:
     workers: Workers
 
     async def recognise(self, row: ExperimentRow) -> None:
-        """Carry one measured experiment as far as it goes; one that its worker dies of has failed."""
+        """Carry one measured experiment as far as it goes.
+
+        One that its worker dies of, on which a job raises, or whose identification cannot be scored has failed, with
+        the reason in the ledger; its pattern is kept there too.
+        """
         stored = await self.ledger.rows(PatternRow, PatternRow.sha256 == row.pattern_sha256)
         device = await self._measured_by(row)
         try:
             await self._recognise(row, device, Pattern.model_validate_json(stored[0].body))
-        except WorkerLost as error:
+        except (WorkerLost, JobFailed, ScoringError) as error:
+            reason = f"not identified: {error}"
+            log.warning("experiment %d %s", row.number, reason)
             async with self.ledger.step() as step:
                 fresh = await step.get(ExperimentRow, self.campaign_id, row.number)
                 if fresh is not None:
                     await move_experiment(
-                        step, fresh, ExperimentState.FAILED, reason=str(error), cause="equipment"
+                        step, fresh, ExperimentState.FAILED, reason=reason, cause="software"
                     )
 
     async def _recognise(self, row: ExperimentRow, device: str, measured: Pattern) -> None:

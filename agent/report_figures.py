@@ -34,7 +34,10 @@ LEAST_BEYOND = 2.0
 """angstrom; less than this beyond the compared range is not worth a panel of its own."""
 PANEL_MARGIN = 0.05
 """Of a parameter's range, so that points on its limits are seen whole."""
-PLACELESS = (Outcome.UNTRUSTED, Outcome.NO_PRODUCT, Outcome.EQUIPMENT, Outcome.REJECTED, Outcome.UNKNOWN)
+PLACELESS = (
+    *(Outcome.UNTRUSTED, Outcome.NO_PRODUCT, Outcome.EQUIPMENT),
+    *(Outcome.SOFTWARE, Outcome.REJECTED, Outcome.UNKNOWN),
+)
 """Outcomes without a distance: they get a strip of their own."""
 
 

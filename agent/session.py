@@ -34,6 +34,7 @@ MAY_CHANGE_ON_RESUME = {"budget", "parallel", "timing"}
 """What a scientist may change in the middle of a campaign without making earlier decisions meaningless."""
 
 _TARGET = TypeAdapter[jobs.ResolvedTarget | jobs.Refusal](jobs.ResolvedTarget | jobs.Refusal)
+_COMPUTING = TypeAdapter[dict[str, str]](dict[str, str])
 
 
 class NothingToResume(ValueError):  # noqa: N818 -- a state of affairs, told in one sentence
@@ -49,9 +50,9 @@ class Outcome:
     head: tuple[int, str]
 
 
-def environment() -> dict[str, str]:
-    """Versions that a decision depends on."""
-    found = {"python": python_version(), "machine": machine(), "platform": sys.platform}
+def environment(computing: Mapping[str, str]) -> dict[str, str]:
+    """Versions that a decision depends on, and how the workers compute (:func:`solvus.agent.jobs.computing`)."""
+    found = {"python": python_version(), "machine": machine(), "platform": sys.platform, **computing}
     for package in RECORDED_PACKAGES:
         try:
             found[package] = version(package)
@@ -72,7 +73,12 @@ async def new_id(ledger: Ledger, campaign: Campaign) -> str:
 
 
 async def begin(
-    ledger: Ledger, campaign_id: str, campaign: Campaign, bench: Bench, target: jobs.ResolvedTarget
+    ledger: Ledger,
+    campaign_id: str,
+    campaign: Campaign,
+    bench: Bench,
+    target: jobs.ResolvedTarget,
+    computing: Mapping[str, str],
 ) -> None:
     """Enter a new campaign into the ledger, with the target in the planner's words: a file may change later."""
     async with ledger.step() as step:
@@ -84,7 +90,7 @@ async def begin(
                 "config": campaign.model_dump(mode="json"),
                 "laboratory": bench.laboratory.model_dump(mode="json"),
                 "target": recorded_target(target),
-                "environment": environment(),
+                "environment": environment(computing),
             },
         )
 
@@ -141,11 +147,13 @@ async def check_ground(ledger: Ledger, campaign_id: str, bench: Bench, target: j
         )
 
 
-async def resume(ledger: Ledger, campaign_id: str, campaign: Campaign) -> None:
+async def resume(ledger: Ledger, campaign_id: str, campaign: Campaign, computing: Mapping[str, str]) -> None:
     """Enter into the ledger that a campaign is taken up again."""
     config = campaign.model_dump(mode="json")
     async with ledger.step() as step:
-        await step.append(campaign_id, "campaign-resumed", {"config": config, "environment": environment()})
+        await step.append(
+            campaign_id, "campaign-resumed", {"config": config, "environment": environment(computing)}
+        )
 
 
 async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> jobs.ResolvedTarget:
@@ -232,13 +240,15 @@ class Session:
         reductions: Mapping[str, DeviceReduction],
     ) -> Outcome:
         ledger = self._ledger
+        # Of the worker that has just resolved the target: both are set up alike, and the planner's is still importing.
+        computing = _COMPUTING.validate_json(await workers.run("identify", jobs.computing, ""))
         if self._take_up:
             campaign_id = await interrupted(ledger, self.campaign)
             await check_ground(ledger, campaign_id, self.bench, target)
-            enter = partial(resume, ledger, campaign_id, self.campaign)
+            enter = partial(resume, ledger, campaign_id, self.campaign, computing)
         else:
             campaign_id = await new_id(ledger, self.campaign)
-            enter = partial(begin, ledger, campaign_id, self.campaign, self.bench, target)
+            enter = partial(begin, ledger, campaign_id, self.campaign, self.bench, target, computing)
         self._loop = CampaignLoop(
             campaign_id=campaign_id,
             campaign=self.campaign,

@@ -12,10 +12,12 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Literal
 
 log = logging.getLogger(__name__)
@@ -24,11 +26,30 @@ Kind = Literal["identify", "plan"]
 ATTEMPTS = 3
 """How often a job may lose its worker (killed for memory, say) before the failure is the job's own."""
 
+TEXT_LIMIT = 300
+"""Characters kept of what an unexpected error says: some quote the whole of their input."""
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class WorkerLost(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
     """A job lost its worker process several times over."""
+
+
+class JobFailed(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
+    """A job raised what nobody expected; one sentence with the kind, the text and the place of the error."""
+
+
+def _answer(job: Callable[[str], str], request: str) -> str:
+    """Run in the worker. Every error becomes one of ours, because one that cannot be unpickled breaks the pool."""
+    try:
+        return job(request)
+    except Exception as error:  # the boundary of a process: here a bug ends as a recorded outcome
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        words = " ".join(str(error).split())[:TEXT_LIMIT]
+        raise JobFailed(
+            f"{type(error).__name__}: {words} ({Path(place.filename).name}, line {place.lineno})"
+        ) from error
 
 
 def _exit_with_parent() -> None:
@@ -69,11 +90,16 @@ class Workers:
         ------
         WorkerLost
             When the worker died ``ATTEMPTS`` times on this job.
+        JobFailed
+            When the job raised.
         """
         for attempt in range(1, ATTEMPTS + 1):
             pool = self._pool(kind)
             try:
-                return await asyncio.get_running_loop().run_in_executor(pool, job, request)
+                return await asyncio.get_running_loop().run_in_executor(pool, _answer, job, request)
+            except JobFailed as error:
+                log.info("the %s job failed", kind, exc_info=error)  # with the worker's own traceback
+                raise
             except BrokenProcessPool:
                 log.warning(
                     "the %s worker died (attempt %d of %d); starting another", kind, attempt, ATTEMPTS

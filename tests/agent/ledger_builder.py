@@ -219,7 +219,7 @@ class LedgerBuilder:
         chosen = campaign(budget)
         bench = Bench(LABORATORY, BrokerAddress(host="localhost"), ("robot",), ("diffractometer",))
         campaign_id = await new_id(ledger, chosen)
-        await begin(ledger, campaign_id, chosen, bench, target())
+        await begin(ledger, campaign_id, chosen, bench, target(), {"threads": "1", "cpu_capability": "AVX2"})
         async with ledger.step() as step:
             met = {device: {"simulated": True} for device in ("robot", "diffractometer")}
             await step.append(campaign_id, "devices-met", {"devices": met})

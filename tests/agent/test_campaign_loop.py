@@ -19,14 +19,22 @@ from typing import Any
 import pytest
 import yaml
 
+from solvus.agent import jobs
+from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
+from solvus.agent.campaign_loop import CampaignBroken, CampaignLoop
 from solvus.agent.commandline.running import run_campaign
 from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.ledger.verify import Verification, verify
 from solvus.agent.snapshot import Snapshot
+from solvus.agent.workers import Workers
 from solvus.drivers.broker import EmbeddedBroker, MosquittoBroker
+from solvus.drivers.broker_address import BrokerAddress
 from solvus.drivers.laboratory import Laboratory, load_laboratory
 from solvus.drivers.yaml_file import load_yaml
+from tests.agent.ledger_builder import FOUND, LABORATORY, build, target
+from tests.agent.ledger_builder import campaign as builder_campaign
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -78,6 +86,64 @@ async def test_a_campaign_runs_to_its_budget(tmp_path: Path, ledger_url: str) ->
     assert any(s.devices.get("robot") == "busy" for s in seen)
     result = await checked(ledger_url)
     assert result.problems == () and result.head == outcome.head[1]
+
+
+async def test_a_slip_in_the_code_is_recorded_and_the_campaign_can_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with monkeypatch.context() as slip:
+        slip.setattr(jobs, "suggest", int)  # a job that raises, in a worker of its own
+        with pytest.raises(CampaignBroken, match=r"'plan' failed \(ValueError: invalid literal.*--resume"):
+            await run_campaign(campaign(2), laboratory(tmp_path), url)
+    assert (await checked(url)).problems == ()
+    monkeypatch.setattr(jobs, "identify", int)
+    outcome = await run_campaign(campaign(2), laboratory(tmp_path), url, resume=True)
+    assert outcome.state == "exhausted" and (await checked(url)).problems == ()
+    ledger = await Ledger.open(url, write=False)
+    events = await ledger.events()
+    await ledger.close()
+    ends = [e.body for e in events if e.kind == "campaign-ended"]
+    assert ends[0]["state"] == "stopped" and "ValueError" in ends[0]["reason"]
+    failed = [e.body for e in events if e.kind == "experiment-moved" and e.body["to"] == "failed"]
+    software = [body for body in failed if body["cause"] == "software"]
+    assert software and all("not identified: ValueError" in body["reason"] for body in software)
+    environments = [e.body["environment"] for e in events if "environment" in e.body]
+    versions = [e.body["proposal"]["versions"] for e in events if e.kind == "experiment-proposed"]
+    for record in (*environments, *versions):
+        assert record["threads"] == "1" and record["cpu_capability"]
+
+
+async def test_no_recipe_is_proposed_once_the_target_is_found(tmp_path: Path) -> None:
+    """A plan may be under way while the experiments beside it confirm the target."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    await build(url, FOUND, end=None)
+    ledger = await Ledger.open(url)
+    parallel = builder_campaign().model_copy(update={"parallel": 3})
+    bench = Bench(LABORATORY, BrokerAddress(), ("robot",), ("diffractometer",))
+    workers = Workers()
+
+    async def enter() -> None:
+        raise AssertionError("this campaign has begun")
+
+    loop = CampaignLoop(
+        campaign_id="gold-decahedron-1",
+        campaign=parallel,
+        bench=bench,
+        target=target(),
+        reductions={},
+        ledger=ledger,
+        workers=workers,
+        clock=ledger.clock,
+        enter=enter,
+    )
+    rows = await ledger.rows(ExperimentRow, order_by=ExperimentRow.number)
+    try:
+        await loop._plan(rows[:-1], 2)  # begun before the confirming replicate had its score
+        assert len(await ledger.rows(ExperimentRow)) == len(FOUND)
+    finally:
+        workers.close()
+        await ledger.close()
 
 
 @contextmanager

@@ -70,6 +70,7 @@ def test_a_found_campaign_is_told_in_full(found):
         *("syringe pump 2 stalled", "none of the library", "repeats 10"),
         *(head, f"solvus audit verify --ledger sqlite:///{ledger} --head {head}"),
         *("the chain is whole", "Planner seed 3", "All devices of this laboratory were simulated", "torch"),
+        *("threads 1", "cpu_capability AVX2"),
     ):
         assert words in page.text, words
     assert data["found"] == [10, 11] and data["best"] == 10
