@@ -13,7 +13,7 @@ meet; docs/scattering.md shows it. ``engine="srreal"`` lets diffpy.srreal itself
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -55,6 +55,8 @@ def calculate(
     """
     settings = settings or Settings()
     structure, settings = _expanded(structure, settings)
+    if method not in get_args(Method):
+        raise SettingsError(f"method: {method!r} is none of {', '.join(get_args(Method))}")
     if engine == "srreal":
         return curves_of_srreal(structure, settings, method)
     if engine != "solvus":
@@ -63,11 +65,6 @@ def calculate(
         return exact_curves(structure, settings)
     if convention != "srreal":
         raise SettingsError(f"convention: {convention!r} is neither exact nor srreal")
-    if settings.u_iso is not None:
-        u = torch.as_tensor(settings.u_iso).to(structure.positions)
-        structure = replace(structure, u=u.expand(len(structure.species)))
-    if structure.batch is not None:
-        raise StructureError("structure: the srreal convention takes one at a time")
     if method == "debye" and structure.lattice is not None:
         raise StructureError("lattice: Debye's equation is for finite structures; use method real_space")
     finite = structure.lattice is None and method != "real_space"

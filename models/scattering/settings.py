@@ -13,13 +13,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from solvus.models.scattering.form_factors import Radiation
 
 Number = float | torch.Tensor
+MOST_Q = 500.0
+"""1/angstrom: ten times what any instrument reaches; beyond, only a mistaken unit is meant and memory is spent."""
+MOST_POINTS = 10_000_000
+"""Of r: 80 MB for each curve."""
 
 
 class SettingsError(ValueError):
@@ -79,6 +83,8 @@ class Settings:
             value = getattr(self, name)
             if value is None:
                 continue
+            if not isinstance(value, int | float | torch.Tensor):
+                raise SettingsError(f"{name}: must be a number, not {value!r}")
             low, high = _ends(value)
             if not 0.0 <= low <= high < math.inf:
                 raise SettingsError(f"{name}: must be a number that is not negative, not {value}")
@@ -91,6 +97,19 @@ class Settings:
             raise SettingsError(f"qmax: must lie above qmin, not {self.qmax} and {self.qmin}")
         if self.diameter is not None and _ends(self.diameter)[0] <= 0:
             raise SettingsError("diameter: must be positive, or left out")
+        self._refuse_what_cannot_be_meant()
+
+    def _refuse_what_cannot_be_meant(self) -> None:
+        if self.qmax is not None and _ends(self.qmax)[1] > MOST_Q:
+            raise SettingsError(f"qmax: at most {MOST_Q:g} 1/angstrom, not {self.qmax}")
+        if self.rmax / self.rstep > MOST_POINTS:
+            raise SettingsError(
+                f"rmax: {self.rmax / self.rstep:.3g} points of r; at most {MOST_POINTS:g}, so take a longer rstep"
+            )
+        if self.radiation not in get_args(Radiation):
+            raise SettingsError(f"radiation: {self.radiation!r} is none of {', '.join(get_args(Radiation))}")
+        if any(not math.isfinite(length) for length in (self.lengths or {}).values()):
+            raise SettingsError(f"lengths: must be finite, in femtometres, not {dict(self.lengths or {})}")
 
     @property
     def first(self) -> int:

@@ -14,6 +14,7 @@ its faults is not copied: a cluster's occupancies count for each site, not as th
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -28,7 +29,7 @@ from solvus.models.scattering.pairs import (
     weights_of,
 )
 from solvus.models.scattering.settings import Settings, SettingsError
-from solvus.models.scattering.structure import Structure
+from solvus.models.scattering.structure import Structure, StructureError
 
 RIPPLES = 6
 """Termination ripples by which the window reaches beyond the asked range."""
@@ -40,6 +41,7 @@ TAIL = math.sqrt(-2.0 * math.log(RELATIVE_CUT))
 
 def real_space(structure: Structure, settings: Settings) -> Curves:
     """Like srreal's ``PDFCalculator``: crystals, and clusters without the low-Q part."""
+    structure = _single(structure, settings)
     dr = settings.rstep
     species = _species(structure)
     f = _amplitudes(structure, settings, torch.zeros(1))[:, 0].to(structure.positions)
@@ -81,6 +83,7 @@ def real_space(structure: Structure, settings: Settings) -> Curves:
 
 def debye(structure: Structure, settings: Settings) -> Curves:
     """Like srreal's ``DebyePDFCalculator``: a finite structure by its equation."""
+    structure = _single(structure, settings)
     dr = settings.rstep
     qmax = _qmax(settings)
     if settings.qmax is None:
@@ -113,6 +116,21 @@ def debye(structure: Structure, settings: Settings) -> Curves:
     t = place - below
     g = fine[below] * (1.0 - t) + fine[below + 1] * t
     return Curves(r, g * settings.envelope(r), q, f_q)
+
+
+def _single(structure: Structure, settings: Settings) -> Structure:
+    """The structure with the displacement that the settings give it; batches are refused."""
+    if structure.batch is not None:
+        raise StructureError("structure: sums in real space and the srreal convention take one at a time")
+    if batched := settings.batched():
+        raise SettingsError(
+            f"{next(iter(batched))}: sums in real space and the srreal convention take one number; for several "
+            "use the exact convention with a qmax"
+        )
+    if settings.u_iso is None:
+        return structure
+    u = torch.as_tensor(settings.u_iso, dtype=structure.u.dtype, device=structure.u.device)
+    return replace(structure, u=u.expand(len(structure.species)))
 
 
 def _species(structure: Structure) -> torch.Tensor:

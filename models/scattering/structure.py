@@ -26,6 +26,12 @@ U_DEFAULT = 0.005
 """angstrom^2: a heavy atom at room temperature."""
 
 
+DENSEST = 1.0
+"""Atoms in a cubic angstrom; diamond has 0.18, and a cell in nanometres is mistaken for one a thousand times denser."""
+ROUNDING = 1e-6
+"""Relative to its trace, by how much a displacement tensor may fall short of a positive one."""
+
+
 class StructureError(ValueError):
     """A structure that has no scattering: no atoms, coordinates that are not numbers, a cell without volume,
     an occupancy or a displacement that no site can have."""
@@ -138,6 +144,7 @@ def crystal(
     places = _tensor("fractional", fractional)
     cell = _tensor("lattice", lattice).to(places)
     if cell.shape[-1] == 6:
+        _check_parameters(cell.detach())
         cell = lattice_vectors(cell)
     n = len(species)
     u = _per_site("u_iso", u_iso, n, places)
@@ -208,6 +215,17 @@ def _per_site(name: str, values: Values, n: int, like: torch.Tensor) -> torch.Te
     return tensor
 
 
+def _check_parameters(cell: torch.Tensor) -> None:
+    """What the rows would not show: a negative length, or an angle that stands for another."""
+    lengths, angles = cell[..., :3], cell[..., 3:]
+    if not bool((lengths > 0).all()):
+        raise StructureError(f"lattice: lengths must be positive, not {lengths.tolist()}")
+    if not bool(((angles > 0) & (angles < 180)).all()):
+        raise StructureError(
+            f"lattice: the cell has no volume with angles {angles.tolist()}; give degrees between 0 and 180"
+        )
+
+
 def _check(structure: Structure) -> None:
     places, n = structure.positions, len(structure.species)
     if n == 0 or places.shape[-2:] != (n, 3):
@@ -225,12 +243,27 @@ def _check(structure: Structure) -> None:
     )
     if not 0.0 <= least <= most < math.inf:
         raise StructureError("u_iso: mean-square displacements must be numbers that are not negative")
+    if structure.anisotropic and not _ellipsoids(u):
+        raise StructureError("u_aniso: not an ellipsoid; no displacement may be negative in any direction")
     if structure.lattice is not None:
         lattice = structure.lattice.detach()
         if lattice.shape[-2:] != (3, 3) or not bool(torch.isfinite(lattice).all()):
             raise StructureError("lattice: need three finite vectors, or a, b, c, alpha, beta, gamma")
-        flat = torch.linalg.det(lattice).abs() < 1e-3 * lattice.norm(dim=-1).prod(dim=-1)
-        if bool(flat.any()):
+        volume = torch.linalg.det(lattice).abs()
+        if not bool((volume > 1e-3 * lattice.norm(dim=-1).prod(dim=-1)).all()):
             raise StructureError("lattice: the cell has no volume; check lengths and angles")
+        density = float((structure.occupancy.detach().sum(dim=-1) / volume).max())
+        if density > DENSEST:
+            raise StructureError(
+                f"lattice: {density:.3g} atoms in a cubic angstrom; lengths are in angstrom, 10 to a nanometre"
+            )
         if least <= 0.0:
             raise StructureError("u_iso: must be positive in a crystal, whose peaks have no width otherwise")
+
+
+def _ellipsoids(u: torch.Tensor) -> bool:
+    """Whether the symmetric parts of all of (..., 3, 3), which alone count, are positive up to rounding."""
+    if not bool(torch.isfinite(u).all()):
+        return False
+    least = torch.linalg.eigvalsh(0.5 * (u + u.transpose(-1, -2)))[..., 0]
+    return bool((least >= -ROUNDING * u.diagonal(dim1=-2, dim2=-1).sum(dim=-1)).all())

@@ -352,6 +352,15 @@ def test_gradients_of_conditions() -> None:
             "u_iso: 3 values",
         ),
         (lambda: cluster(["Au"], ["x"]), "positions: not an array"),
+        (lambda: crystal(["Au"], [[0, 0, 0]], [0, 4, 4, 90, 90, 90]), "lattice: lengths"),
+        (lambda: crystal(["Au"], [[0, 0, 0]], [-4, 4, 4, 90, 90, 90]), "lattice: lengths"),
+        (lambda: crystal(["Au"], [[0, 0, 0]], [4, 4, 4, 90, 90, 200]), "between 0 and 180"),
+        (lambda: crystal(["Au"], [[0, 0, 0]], np.zeros((3, 3))), "lattice: .* no volume"),
+        (lambda: crystal(["Au"], [[0, 0, 0]], [0.4, 0.4, 0.4, 90, 90, 90]), "10 to a nanometre"),
+        (
+            lambda: crystal(["Au"], [[0, 0, 0]], [4] * 3 + [90] * 3, u_aniso=[[0.01] * 3 + [0.05, 0, 0]]),
+            "u_aniso: not an ellipsoid",
+        ),
     ],
 )
 def test_what_is_no_structure_is_refused(make: Any, words: str) -> None:
@@ -375,11 +384,42 @@ def test_atoms_that_nearly_coincide_are_refused() -> None:
         ({"diameter": 0.0}, "diameter"),
         ({"rstep": 0.0}, "rstep"),
         ({"scale": torch.tensor([1.0, math.inf])}, "scale"),
+        ({"radiation": "gamma"}, "radiation: 'gamma' is none of xray"),
+        ({"lengths": {"O": math.nan}}, "lengths"),
+        ({"qmax": "25"}, "qmax: must be a number"),
+        ({"qmax": 1e6}, "qmax: at most 500"),
+        ({"rmax": 1e9}, "points of r"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         Settings(**changes)
+
+
+@pytest.mark.parametrize("name", ["qmin", "qdamp", "delta2", "u_iso", "expansion"])
+def test_several_conditions_are_refused_where_one_is_taken(name: str) -> None:
+    many = replace(SHORT, **{name: _tensor(0.9, 1.0, 1.1)})
+    three = cluster(["Au"] * 3, [[0.0, 0, 0], [0, 0, 3], [0, 3, 0]])
+    for structure in (ceria(), three):
+        with pytest.raises(SettingsError, match=f"{name}: .* one number"):
+            calculate(structure, many, convention="srreal")
+        with pytest.raises(SettingsError, match=f"{name}: .* one number"):
+            radial_distribution(structure, many)
+
+
+def test_displacements_of_the_settings_count_in_real_space_too() -> None:
+    wide = radial_distribution(cluster(["Au"] * 2, [[0.0, 0, 0], [0, 0, 3]], u_iso=0.02), SHORT)
+    same = radial_distribution(
+        cluster(["Au"] * 2, [[0.0, 0, 0], [0, 0, 3]], u_iso=0.001), replace(SHORT, u_iso=0.02)
+    )
+    assert wide.rdf is not None
+    assert same.rdf is not None
+    assert torch.equal(wide.rdf, same.rdf)
+
+
+def test_an_unknown_method_is_refused() -> None:
+    with pytest.raises(SettingsError, match="method: 'fft' is none of auto"):
+        calculate(ceria(), SHORT, method="fft")  # type: ignore[arg-type]
 
 
 def test_ions_have_their_own_form_factors_and_unknown_ones_are_refused() -> None:
