@@ -26,16 +26,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from solvus.models.refinement.symmetry import operations, orbit
 from solvus.models.scattering.calculate import calculate
 from solvus.models.scattering.form_factors import ElementError
 from solvus.models.scattering.settings import Settings
 from solvus.models.scattering.sine_transforms import to_half_steps
-from solvus.models.scattering.structure import Structure, cluster, crystal
 from solvus.models.structures import catalogue_file
 from solvus.models.structures.build import worker_pool
 from solvus.models.structures.record import Record
 from solvus.models.structures.record_json import trusted
+from solvus.models.structures.record_structure import structure_of
 from solvus.models.structures.shipped import DataFile
 
 Floats = NDArray[np.float64]
@@ -101,23 +100,6 @@ class Signatures:
         )
 
 
-def structure_of(record: Record, u_iso: float = U_ISO) -> Structure:
-    """A record as the scattering engine takes it, with one displacement for all atoms."""
-    occupancy = record.occupancy or (1.0,) * len(record.species)
-    if record.cell is None:
-        return cluster(record.species, record.positions, u_iso=u_iso, occupancy=occupancy)
-    group = operations(record.space_group or 1, record.setting)
-    orbits = [orbit(group, place).positions for place in record.positions]
-    repeats = [len(places) for places in orbits]
-    return crystal(
-        np.repeat(record.species, repeats).tolist(),
-        np.concatenate(orbits),
-        record.cell,
-        u_iso=u_iso,
-        occupancy=np.repeat(occupancy, repeats),
-    )
-
-
 def signature(record: Record, radiation: Radiation) -> Floats:
     """F(q) of one structure: (m,).
 
@@ -127,7 +109,7 @@ def signature(record: Record, radiation: Radiation) -> Floats:
         For an element without tabulated scattering.
     """
     wide = Settings(rmax=REACH, rstep=R_STEP, qmax=Q_LIMIT + SPARE, extension=SHORT, radiation=radiation)
-    curves = calculate(structure_of(record), wide)
+    curves = calculate(structure_of(record, U_ISO), wide)
     x = ((curves.r - (REACH - FADING)) / FADING).clamp(0.0, 1.0)
     faded = curves.g * torch.cos(0.5 * math.pi * x) ** 2
     f: Floats = to_half_steps(faded, round(REACH / R_STEP), round(Q_LIMIT / STEP)).numpy() * R_STEP

@@ -18,12 +18,12 @@ from solvus.models.recognition.signatures import (
     shipped,
     signature,
     signatures_of,
-    structure_of,
 )
 from solvus.models.scattering.calculate import calculate
 from solvus.models.scattering.settings import Settings
 from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.record import Record
+from solvus.models.structures.record_structure import structure_of
 
 RANGE = (1.6, 20.0)
 
