@@ -13,10 +13,10 @@ import typer
 from rich.live import Live
 
 from solvus.agent.campaign import Campaign
-from solvus.agent.campaign_loop import DevicesMissing
+from solvus.agent.campaign_loop import CampaignBroken, DevicesMissing
 from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.paths import configuration, default_ledger
-from solvus.agent.commandline.running import DeviceDied, run_campaign
+from solvus.agent.commandline.running import BrokerDied, DeviceDied, run_campaign
 from solvus.agent.ledger.engine import LedgerError, ledger_url, plain_url
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.limits import LimitError
@@ -24,7 +24,7 @@ from solvus.agent.live_view import lines, render
 from solvus.agent.report import write_report
 from solvus.agent.session import NothingToResume, Outcome, Session
 from solvus.agent.snapshot import Snapshot
-from solvus.agent.workers import WorkerLost
+from solvus.agent.workers import JobFailed, WorkerLost
 from solvus.drivers.broker import BrokerStartError
 from solvus.drivers.broker_address import BrokerUnreachable
 from solvus.drivers.laboratory import Laboratory, load_laboratory
@@ -38,11 +38,14 @@ EXPECTED = (
     LedgerError,
     NothingToResume,
     BrokerStartError,
+    BrokerDied,
     BrokerUnreachable,
     DevicesMissing,
     DeviceDied,
     LimitError,
     WorkerLost,
+    JobFailed,
+    CampaignBroken,
 )
 """What a user can put right; each says how in one sentence."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from solvus.agent.commandline.console import fail, out, print_json
 from solvus.agent.commandline.paths import configuration
-from solvus.agent.commandline.running import DeviceDied, broker_of
+from solvus.agent.commandline.running import BrokerDied, DeviceDied, broker_of
 from solvus.drivers.broker import BrokerStartError, EmbeddedBroker, MosquittoBroker
 from solvus.drivers.broker_address import BrokerUnreachable
 from solvus.drivers.connection import Connection
@@ -48,7 +48,7 @@ def run_laboratory(laboratory: str, *, workdir: Path | None, as_json: bool) -> N
         asyncio.run(_run_laboratory(read, workdir or read.data_directory / read.name, as_json))
     except (ConfigurationError, BrokerStartError, BrokerUnreachable) as error:
         fail(str(error), as_json)
-    except DeviceDied as error:
+    except (BrokerDied, DeviceDied) as error:
         fail(str(error))  # the one JSON document is out already
 
 
