@@ -10,10 +10,11 @@ from sqlmodel import col
 
 from solvus.agent.campaign import Campaign
 from solvus.agent.decide import Experiment, confirmed
+from solvus.agent.jobs import ResolvedTarget
 from solvus.agent.ledger.engine import LedgerError
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.projections import LedgerEvent
-from solvus.agent.ledger.tables import CampaignRow, ExperimentRow, PatternRow
+from solvus.agent.ledger.tables import CampaignRow, EventRow, ExperimentRow, PatternRow
 from solvus.agent.outcomes import best_of
 from solvus.agent.planner.observations import Proposal
 from solvus.agent.planner.search_space import SearchSpace
@@ -48,6 +49,7 @@ class CampaignRecord:
     laboratory : the laboratory file as it was when the campaign began.
     simulated : for each device that the agent met, whether it declared itself simulated on the wire.
     environments : versions at the start and at every resumption.
+    first_hash : of the event that began it; no two campaigns share it.
     """
 
     id: str
@@ -61,6 +63,7 @@ class CampaignRecord:
     simulated: Mapping[str, bool]
     environments: tuple[Mapping[str, str], ...]
     experiments: tuple[ExperimentRecord, ...]
+    first_hash: str
 
     @property
     def target(self) -> str:
@@ -108,6 +111,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         ExperimentRow, ExperimentRow.campaign == campaign_id, order_by=col(ExperimentRow.number)
     )
     campaign = Campaign.model_validate_json(row.config)
+    first = await ledger.rows(EventRow, EventRow.seq == started.seq)
     return CampaignRecord(
         id=campaign_id,
         state=row.state,
@@ -120,6 +124,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         simulated={device: said["simulated"] for device, said in met[-1].items()} if met else {},
         environments=tuple(e.body["environment"] for e in (started, *resumed)),
         experiments=tuple(_experiment(r, proposals[r.number], campaign.search_space) for r in experiments),
+        first_hash=first[0].hash,
     )
 
 
@@ -147,3 +152,23 @@ async def read_pattern(ledger: Ledger, record: ExperimentRecord | None) -> Patte
         return None
     rows = await ledger.rows(PatternRow, PatternRow.sha256 == record.pattern_sha256)
     return Pattern.model_validate_json(rows[0].body) if rows else None
+
+
+async def read_target(ledger: Ledger, campaign_id: str) -> ResolvedTarget:
+    """The target of a campaign, as it was resolved when the campaign began.
+
+    Raises
+    ------
+    LedgerError
+        When the ledger does not hold the target's pattern: one of before 0.1.0 does not.
+    """
+    events = await ledger.events(campaign_id)
+    recorded = dict(next(e for e in events if e.kind == "campaign-started").body["target"])
+    sha256 = recorded.pop("pattern_of_target")
+    rows = await ledger.rows(PatternRow, PatternRow.sha256 == sha256)
+    if not rows:
+        raise LedgerError(
+            f"campaign: the ledger lacks the pattern of {campaign_id}'s target, which an early Solvus did not keep; "
+            "`solvus status` and `solvus audit show` tell of it"
+        )
+    return ResolvedTarget.model_validate(recorded | {"pattern": Pattern.model_validate_json(rows[0].body)})

@@ -8,7 +8,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from solvus.agent.campaign_record import CampaignRecord, ExperimentRecord, read_campaign, read_pattern
+from solvus.agent.campaign_record import (
+    CampaignRecord,
+    ExperimentRecord,
+    read_campaign,
+    read_pattern,
+    read_target,
+)
 from solvus.agent.jobs import ResolvedTarget
 from solvus.agent.ledger.engine import plain_url
 from solvus.agent.ledger.ledger import Ledger
@@ -16,9 +22,39 @@ from solvus.agent.ledger.verify import verify
 from solvus.agent.outcomes import outcome_of
 from solvus.agent.report_figures import Comparison, compare, history_figure, pattern_figure, recipes_figure
 from solvus.agent.report_page import Report, page
+from solvus.drivers.laboratory import Laboratory
 from solvus.models.pattern import Pattern
 
 PAGE, DATA = "report.html", "report.json"
+FOLDER_DIGITS = 8
+"""Of a hash, in the name of a folder: two of a thousand campaigns of one name agree with a probability of 1e-4."""
+
+
+async def report_from_ledger(ledger: Ledger, campaign_id: str, folder: Path | None = None) -> Path:
+    """Write the report of a campaign from nothing but its ledger.
+
+    Parameters
+    ----------
+    folder : where to; by default ``reports/<campaign>-<first digits of the hash of its first event>`` in the data
+        folder of its laboratory, so that campaigns of one name from different ledgers lie side by side.
+
+    Returns
+    -------
+    The path of the HTML file.
+
+    Raises
+    ------
+    LedgerError
+        When the ledger has no such campaign, or does not hold its target's pattern.
+    OSError
+        When the folder cannot be written.
+    """
+    record = await read_campaign(ledger, campaign_id)
+    target = await read_target(ledger, campaign_id)
+    if folder is None:
+        laboratory = Laboratory.model_validate(record.laboratory)
+        folder = laboratory.data_directory / "reports" / f"{campaign_id}-{record.first_hash[:FOLDER_DIGITS]}"
+    return await write_report(ledger, campaign_id, target, folder)
 
 
 async def write_report(ledger: Ledger, campaign_id: str, target: ResolvedTarget, folder: Path) -> Path:

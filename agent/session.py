@@ -19,11 +19,12 @@ from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import CampaignLoop, EndState
 from solvus.agent.ledger.ledger import Ledger
-from solvus.agent.ledger.tables import CampaignRow
+from solvus.agent.ledger.tables import CampaignRow, PatternRow
 from solvus.agent.reduction import DeviceReduction, reductions_of
 from solvus.agent.snapshot import Snapshot
-from solvus.agent.workers import Workers
+from solvus.agent.workers import JobFailed, Workers
 from solvus.drivers.laboratory import Laboratory
+from solvus.drivers.messages import new_id as unique_id
 from solvus.drivers.yaml_file import ConfigurationError
 from solvus.models.pattern import Conditions
 
@@ -80,13 +81,17 @@ async def begin(
     target: jobs.ResolvedTarget,
     computing: Mapping[str, str],
 ) -> None:
-    """Enter a new campaign into the ledger, with the target in the planner's words: a file may change later."""
+    """Enter a new campaign into the ledger, with the target in the planner's words and its pattern: a file may change
+    later."""
     async with ledger.step() as step:
+        if await step.get(PatternRow, target.pattern.sha256) is None:
+            step.session.add(PatternRow(sha256=target.pattern.sha256, body=target.pattern.canonical_json))
         await step.append(
             campaign_id,
             "campaign-started",
             {
                 "name": campaign.name,
+                "uid": unique_id(),  # in another ledger a campaign of the same id may begin in the same millisecond
                 "config": campaign.model_dump(mode="json"),
                 "laboratory": bench.laboratory.model_dump(mode="json"),
                 "target": recorded_target(target),
@@ -173,7 +178,10 @@ async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> 
         conditions=Conditions(**known),
         rmax=TARGET_RMAX,
     )
-    answer = _TARGET.validate_json(await workers.run("identify", jobs.resolve, request.model_dump_json()))
+    try:
+        answer = _TARGET.validate_json(await workers.run("identify", jobs.resolve, request.model_dump_json()))
+    except JobFailed as error:
+        raise ConfigurationError([f"target: could not be worked out; {error}"]) from error
     if isinstance(answer, jobs.Refusal):
         raise ConfigurationError([answer.refused])
     return answer
@@ -201,7 +209,6 @@ class Session:
     ) -> None:
         self.campaign = campaign
         self.bench = bench
-        self.target: jobs.ResolvedTarget | None = None
         self._ledger = ledger
         self._take_up = take_up
         self._watch = watch
@@ -226,9 +233,9 @@ class Session:
         try:
             # Background and target first: a campaign that cannot do without them leaves no trace in the ledger.
             reductions = reductions_of(self.bench)
-            self.target = await resolve_target(self.campaign, self.bench, workers)
+            target = await resolve_target(self.campaign, self.bench, workers)
             await self._ledger.prepare()
-            return await self._run(workers, self.target, reductions)
+            return await self._run(workers, target, reductions)
         finally:
             warming.cancel()
             workers.close()

@@ -14,6 +14,7 @@ from solvus.agent.commandline.identify import identify
 from solvus.agent.commandline.library import library_app
 from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.refine import refine
+from solvus.agent.commandline.report import report
 from solvus.agent.commandline.run import broker, demo, lab, run
 from solvus.agent.commandline.simulate import simulate
 from solvus.agent.commandline.status import status
@@ -42,7 +43,7 @@ def solvus(
     """From a measured scattering pattern to the next synthesis."""
 
 
-for verb in (demo, run, broker, lab, identify, refine, simulate, reduce, calibrate, status):
+for verb in (demo, run, broker, lab, identify, refine, simulate, reduce, calibrate, status, report):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")
 app.add_typer(drivers_app, name="drivers")

@@ -21,8 +21,8 @@ from solvus.agent.ledger.engine import LedgerError, ledger_url, plain_url
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.limits import LimitError
 from solvus.agent.live_view import lines, render
-from solvus.agent.report import write_report
-from solvus.agent.session import NothingToResume, Outcome, Session
+from solvus.agent.report import report_from_ledger
+from solvus.agent.session import NothingToResume, Outcome
 from solvus.agent.snapshot import Snapshot
 from solvus.agent.workers import JobFailed, WorkerLost
 from solvus.drivers.broker import BrokerStartError
@@ -110,28 +110,21 @@ def run_and_report(
         read, laboratory, _ = read_configuration(campaign, lab, seed)
         if demo and seed is not None:
             laboratory = with_world_seed(laboratory, seed)
-        finished: list[Session] = []
         if not as_json:
             err.print(f"Starting {laboratory.name} and the agent ...", highlight=False)
         with _watching(as_json) as watch:
-            outcome = asyncio.run(
-                run_campaign(
-                    read, laboratory, url, resume=resume, watch=watch, finish=lambda s, _: finished.append(s)
-                )
-            )
-        folder = laboratory.data_directory / "reports" / outcome.campaign
-        report = asyncio.run(_report(url, outcome, finished[0], folder))
+            outcome = asyncio.run(run_campaign(read, laboratory, url, resume=resume, watch=watch))
+        report = asyncio.run(_report(url, outcome))
     except EXPECTED as error:
         fail(str(error), as_json)
     _tell(outcome, plain_url(ledger_url(url)), report, as_json)
     raise typer.Exit(EXIT_OF[outcome.state])
 
 
-async def _report(url: str, outcome: Outcome, session: Session, folder: Path) -> Path:
-    assert session.target is not None  # noqa: S101 -- resolved before the campaign began
+async def _report(url: str, outcome: Outcome) -> Path:
     ledger = await Ledger.open(url, write=False)
     try:
-        return await write_report(ledger, outcome.campaign, session.target, folder)
+        return await report_from_ledger(ledger, outcome.campaign)
     finally:
         await ledger.close()
 

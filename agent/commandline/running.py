@@ -147,25 +147,18 @@ async def run_campaign(
     *,
     resume: bool = False,
     watch: Callable[[Snapshot], None] = lambda _: None,
-    finish: Callable[[Session, Outcome], None] = lambda _session, _outcome: None,
 ) -> Outcome:
     """Run one campaign to its end. Ctrl-C and SIGTERM end it in a state that ``--resume`` takes up.
 
     What can be refused without a broker is refused before anything is made, and the ledger is claimed before anything
     is started: a second agent on it goes at once.
-
-    Parameters
-    ----------
-    finish : called with the session and its outcome when the campaign has ended in good order.
     """
     chosen = chosen_devices(campaign, laboratory)
     ledger = await Ledger.claim(ledger_url)
     try:
-        session, outcome = await _run_claimed(campaign, laboratory, chosen, ledger, resume, watch)
+        return await _run_claimed(campaign, laboratory, chosen, ledger, resume, watch)
     finally:
         await ledger.close()
-    finish(session, outcome)
-    return outcome
 
 
 async def _run_claimed(
@@ -175,7 +168,7 @@ async def _run_claimed(
     ledger: Ledger,
     resume: bool,
     watch: Callable[[Snapshot], None],
-) -> tuple[Session, Outcome]:
+) -> Outcome:
     """Start broker and devices, run, and stop them again."""
     workdir = laboratory.data_directory / laboratory.name
     workdir.mkdir(parents=True, exist_ok=True)
@@ -187,8 +180,7 @@ async def _run_claimed(
             running_loop.add_signal_handler(number, session.stop)
         try:
             async with devices_of(laboratory, address, workdir):
-                outcome = await session.run()
+                return await session.run()
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 running_loop.remove_signal_handler(number)
-    return session, outcome
