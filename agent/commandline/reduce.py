@@ -16,7 +16,7 @@ from solvus.agent.commandline.curve_plot import check_picture, draw
 
 if TYPE_CHECKING:
     from solvus.models.formats.read import Reading
-    from solvus.models.pattern import Pattern
+    from solvus.models.pattern import Conditions, Pattern
     from solvus.models.reduction.calibrate import CalibrationFit
     from solvus.models.reduction.settings import ReductionSettings
 
@@ -144,7 +144,7 @@ def calibrate(
         pattern = read_gr(standard)
         known = {"qmin": qmin, "qmax": qmax, "wavelength": wavelength}
         stated = {key: value for key, value in known.items() if value is not None}
-        pattern = pattern.model_copy(update={"conditions": pattern.conditions.model_copy(update=stated)})
+        pattern = pattern.model_copy(update={"conditions": _stated(pattern.conditions, stated)})
         fit = refine(pattern, structure)
         _refuse_overwriting(output, standard, None)
     except PatternError as error:
@@ -184,6 +184,20 @@ def calibrate(
     )
     err.print(f"{structure}: R_w {fit.r_w:.3f}, {values}", highlight=False, soft_wrap=True)
     typer.echo(text, nl=False)
+
+
+def _stated(conditions: Conditions, stated: dict[str, float]) -> Conditions:
+    """The conditions of a file with what the options state."""
+    from pydantic import ValidationError
+
+    from solvus.models.pattern import Conditions, PatternError
+
+    try:
+        return Conditions(**(conditions.model_dump() | stated))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = f"--{first['loc'][0]}" if first["loc"] else "--qmin, --qmax"
+        raise PatternError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def _fit_panels(name: str, fit: CalibrationFit) -> list[tuple[str, list[tuple[str, Pattern]]]]:

@@ -11,25 +11,48 @@ from solvus.agent.commandline.console import fail, out, print_json
 from solvus.agent.commandline.curve_plot import check_picture, draw
 
 if TYPE_CHECKING:
+    from solvus.models.pattern import Quantity
     from solvus.models.scattering.sample import Sample
     from solvus.models.scattering.structure import Structure
 
+QUANTITIES: dict[str, Quantity] = {".fq": "F", ".iq": "I"}
+"""What `sq` means by the ending of its file."""
 LEAST_SHARE = 1e-3
 """Of the atoms; members of a family with less do not show."""
 
 
 def simulate(
-    structure: Annotated[str, typer.Argument(help='Library name ("Au icosahedron-561"), .xyz or .cif file.')],
+    structure: Annotated[
+        str, typer.Argument(help='Library name ("Au icosahedron-561", "TiO2 anatase"), .xyz or .cif file.')
+    ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="File to write: .gr, .sq, .iq, .xy, .csv, .h5, ...")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File to write: .gr, .xy, .csv, .h5, ...; of sq: .sq, .fq, or .iq for I(Q) per atom.",
+        ),
     ],
     technique: Annotated[
-        Literal["pdf", "sq", "powder", "saxs"], typer.Option(help="G(r), S(Q), powder lines or small angles.")
+        Literal["pdf", "sq", "powder", "saxs"],
+        typer.Option(help="G(r), S(Q) (also F, I), powder lines or small angles."),
     ] = "pdf",
     qmin: Annotated[float | None, typer.Option(help="1/angstrom. Default: usual for the technique.")] = None,
     qmax: Annotated[float | None, typer.Option(help="1/angstrom. Default: usual for the technique.")] = None,
     qdamp: Annotated[float, typer.Option(min=0.0, max=0.5, help="1/angstrom.")] = 0.0,
     qbroad: Annotated[float, typer.Option(min=0.0, max=0.5, help="1/angstrom.")] = 0.0,
+    delta1: Annotated[
+        float, typer.Option(min=0.0, max=5.0, help="Sharpening of near peaks, 1 - delta1/r, angstrom.")
+    ] = 0.0,
+    delta2: Annotated[
+        float, typer.Option(min=0.0, max=20.0, help="Sharpening of near peaks, 1 - delta2/r^2, angstrom^2.")
+    ] = 0.0,
+    expansion: Annotated[
+        float, typer.Option(min=0.5, max=2.0, help="Factor on all lengths of the structure.")
+    ] = 1.0,
+    pair: Annotated[
+        str | None, typer.Option(help="Only the partial curve of two elements, as Ce,O.", show_default=False)
+    ] = None,
     rmax: Annotated[float, typer.Option(min=1.0, max=200.0, help="Last r of G(r), angstrom.")] = 30.0,
     rstep: Annotated[float, typer.Option(min=0.001, max=0.5, help="Step of r, angstrom.")] = 0.01,
     u_iso: Annotated[
@@ -83,6 +106,12 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of the noise. Default: drawn, and printed.")
     ] = None,
+    convention: Annotated[
+        Literal["exact", "srreal"],
+        typer.Option(
+            help="srreal: G(r) and S(Q) as diffpy.srreal computes them, with its windows and grids."
+        ),
+    ] = "exact",
     engine: Annotated[
         Literal["solvus", "srreal"],
         typer.Option(help="srreal: diffpy.srreal (from conda) calculates G(r) or S(Q) of one structure."),
@@ -93,6 +122,8 @@ def simulate(
     """Simulate the pattern of a structure or a mixture, with counting noise where it is asked for.
 
     Example: solvus simulate "Au icosahedron-561" --qdamp 0.03 --noise 1e6 --seed 1 -o au.gr --plot au.png
+
+    Example: solvus simulate "TiO2 anatase" --technique sq -o anatase.fq
 
     Example: solvus simulate anatase.cif --with rutile.cif --fraction 0.2 --fraction-by mass --diameter 80 -o p25.gr
     """
@@ -124,6 +155,11 @@ def simulate(
                 qmax=qmax,
                 qdamp=qdamp,
                 qbroad=qbroad,
+                delta1=delta1,
+                delta2=delta2,
+                expansion=expansion,
+                pair=_pair(pair),
+                convention=convention,
                 rmax=rmax,
                 rstep=rstep,
                 u_iso=u_iso,
@@ -134,6 +170,7 @@ def simulate(
                 seed=used,
                 engine=engine,
             ),
+            quantity=QUANTITIES.get(output.suffix.lower(), "S"),
         )
         write_pattern(pattern, output)
     except ValueError as error:  # every refusal of the models is a ValueError that says what to do
@@ -199,8 +236,9 @@ def _sample(
 def _structure(text: str) -> Structure:
     """A file where one is named, else an entry of the library."""
     from solvus.models.scattering.structure import from_ase
+    from solvus.models.structures.catalogue import Catalogue
     from solvus.models.structures.cif_structure import read_cif
-    from solvus.models.structures.library import Library
+    from solvus.models.structures.record_structure import structure_of
     from solvus.models.structures.structure_files import read_structure
 
     path = Path(text).expanduser()
@@ -208,9 +246,18 @@ def _structure(text: str) -> Structure:
         return read_cif(path).structure
     if path.exists() or path.suffix.lower() in {".xyz", ".vasp", ".pdb"}:
         return from_ase(read_structure(path))
-    library = Library.load()
-    named = library.resolve(text)
-    return from_ase(library.atoms(named.entry.name, named.element))
+    return structure_of(Catalogue.load().find(text))
+
+
+def _pair(text: str | None) -> tuple[str, str] | None:
+    from solvus.models.scattering.settings import SettingsError
+
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if len(names) != 2:
+        raise SettingsError(f"--pair: {text!r} is not two elements, as in Ce,O")
+    return names[0], names[1]
 
 
 def _family(text: str, spread: float, weighting: Literal["number", "volume"]) -> Sample:
@@ -219,12 +266,15 @@ def _family(text: str, spread: float, weighting: Literal["number", "volume"]) ->
     from solvus.models.scattering.settings import SettingsError
     from solvus.models.scattering.size_distribution import Lognormal, member_fractions
     from solvus.models.scattering.structure import from_ase
+    from solvus.models.structures.catalogue import Catalogue
     from solvus.models.structures.library import Library
 
     if Path(text).suffix or Path(text).exists():
         raise SettingsError(
             "--sigma-diameter: of a crystal it needs --diameter, and a single cluster has one size only"
         )
+    if Catalogue.load().item(text).origin != "clusters":
+        raise SettingsError(f"--sigma-diameter: {text} has no family of sizes; a crystal needs --diameter")
     library = Library.load()
     named = library.resolve(text)
     kin = [e for e in library.entries if (e.family, e.shape) == (named.entry.family, named.entry.shape)]

@@ -7,14 +7,15 @@ in 1/angstrom.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
-from solvus.models.pattern import Conditions, Pattern, PatternError
-from solvus.models.scattering.calculate import Engine, calculate
+from solvus.models.pattern import Conditions, Pattern, PatternError, Quantity
+from solvus.models.scattering.calculate import Convention, Engine, calculate
+from solvus.models.scattering.composition import Composition, scattering_power
 from solvus.models.scattering.curves import Curves
 from solvus.models.scattering.debye import pair_histogram
 from solvus.models.scattering.form_factors import Radiation, element_of, form_factors
@@ -49,15 +50,22 @@ FWHM = 0.02
 class Instrument:
     """Conditions of a simulation; ``None`` takes the technique's usual value.
 
-    ``u_iso`` takes the place of the structures' displacements. ``noise`` is that of ``pdf`` and ``sq``; of ``powder``
-    and ``saxs`` only its counts apply, at the strongest point. ``seed`` belongs to it. ``engine="srreal"`` has
-    diffpy.srreal calculate ``pdf`` or ``sq`` of one structure.
+    ``u_iso`` takes the place of the structures' displacements; ``expansion`` stretches them, not the diameters.
+    ``noise`` is that of ``pdf`` and ``sq``; of ``powder`` and ``saxs`` only its counts apply, at the strongest point.
+    ``seed`` belongs to it. Of one structure and without noise only: ``engine="srreal"`` has diffpy.srreal calculate
+    ``pdf`` or ``sq``, ``convention="srreal"`` computes them as it does, and ``pair`` gives the partial curve of two
+    elements or ions.
     """
 
     qmin: float | None = None
     qmax: float | None = None
     qdamp: float = 0.0
     qbroad: float = 0.0
+    delta1: float = 0.0
+    delta2: float = 0.0
+    expansion: float = 1.0
+    pair: tuple[str, str] | None = None
+    convention: Convention = "exact"
     rmax: float = 30.0
     rstep: float = 0.01
     u_iso: float | None = None
@@ -69,7 +77,9 @@ class Instrument:
     engine: Engine = "solvus"
 
 
-def simulated(sample: Sample, technique: Technique, instrument: Instrument) -> Pattern:
+def simulated(
+    sample: Sample, technique: Technique, instrument: Instrument, *, quantity: Quantity = "S"
+) -> Pattern:
     """Calculate one curve.
 
     Parameters
@@ -78,10 +88,12 @@ def simulated(sample: Sample, technique: Technique, instrument: Instrument) -> P
         from a crystal.
     technique : ``"pdf"`` gives G(r), ``"sq"`` S(Q), ``"powder"`` and ``"saxs"`` I(Q). A powder pattern with a
         wavelength has the Lorentz and polarisation factors of I(2theta), on its own grid of Q.
+    quantity : of ``"sq"``: ``"S"``, ``"F"``, or ``"I"``, the coherent intensity per atom in electrons^2 or fm^2, of
+        finite structures.
 
     Returns
     -------
-    Pattern with ``dy`` where there is noise; noisy S(Q) stands on the bins it was counted in.
+    Pattern with ``dy`` where there is noise; noisy curves of Q stand on the bins they were counted in.
 
     Raises
     ------
@@ -102,13 +114,12 @@ def simulated(sample: Sample, technique: Technique, instrument: Instrument) -> P
         wavelength=instrument.wavelength,
         composition=sample.formula(),
     )
-    if instrument.u_iso is not None:
-        moved = [replace(s, u=torch.full_like(s.occupancy, instrument.u_iso)) for s in sample.structures]
-        sample = replace(sample, structures=tuple(moved))
+    sample = replace(sample, structures=tuple(_as_asked(s, instrument) for s in sample.structures))
     if instrument.engine != "solvus" and technique not in ("pdf", "sq"):
         raise SettingsError(f"engine: {instrument.engine} does not do {technique}; leave --engine out")
     if technique in ("pdf", "sq"):
-        return _total(sample, technique, instrument, conditions, (qmin, qmax))
+        return _total(sample, "G" if technique == "pdf" else quantity, instrument, conditions, (qmin, qmax))
+    _refuse_what_only_pairs_have(instrument, technique)
     q = np.arange(qmin, qmax, STEPS[technique])
     y = _powder(sample, instrument, q) if technique == "powder" else _small_angle(sample, instrument, q)
     dy = None
@@ -117,19 +128,52 @@ def simulated(sample: Sample, technique: Technique, instrument: Instrument) -> P
     return Pattern(quantity="I", x_unit="1/angstrom", x=q, y=y, dy=dy, conditions=conditions)
 
 
+def _as_asked(structure: Structure, instrument: Instrument) -> Structure:
+    """Expanded, and with the displacement that the instrument's ``u_iso`` states."""
+    if not (math.isfinite(instrument.expansion) and instrument.expansion > 0):
+        raise SettingsError(f"expansion: must be positive, not {instrument.expansion}")
+    if instrument.u_iso is not None:
+        structure = replace(structure, u=torch.full_like(structure.occupancy, instrument.u_iso))
+    if structure.lattice is None:
+        return replace(structure, positions=structure.positions * instrument.expansion)
+    return replace(structure, lattice=structure.lattice * instrument.expansion)
+
+
+def _refuse_what_only_pairs_have(instrument: Instrument, technique: str) -> None:
+    """Powder lines and small angles do not know of correlated motion, partials or conventions of G(r)."""
+    for field in fields(Instrument):
+        changed = getattr(instrument, field.name) != field.default
+        if changed and field.name in ("delta1", "delta2", "pair", "convention"):
+            raise SettingsError(f"{field.name}: of no effect on {technique}; leave it out")
+
+
 def _total(
-    sample: Sample, technique: str, instrument: Instrument, conditions: Conditions, span: tuple[float, float]
+    sample: Sample,
+    quantity: Quantity,
+    instrument: Instrument,
+    conditions: Conditions,
+    span: tuple[float, float],
 ) -> Pattern:
-    """G(r) or S(Q)."""
-    if technique == "sq" and sample.size is not None:
+    """G(r), S(Q), F(Q) or I(Q)."""
+    if quantity != "G" and sample.size is not None:
         raise StructureError(
             "diameter: S(Q) of spheres is not calculated; take --technique pdf, or cut an .xyz"
         )
+    if quantity == "I" and any(s.lattice is not None for s in sample.structures):
+        raise StructureError(
+            "structure: the I(Q) of an endless crystal is its powder lines; take --technique powder, or a finite "
+            "particle as .xyz"
+        )
+    if quantity == "I" and instrument.pair is not None:
+        raise SettingsError("pair: a partial has no intensity of its own; write .gr, .fq or .sq")
     settings = Settings(
         qmin=span[0],
         qmax=span[1],
         qdamp=instrument.qdamp,
         qbroad=instrument.qbroad,
+        delta1=instrument.delta1,
+        delta2=instrument.delta2,
+        pair=None if instrument.pair is None else _species(sample, instrument.pair),
         rmax=instrument.rmax + instrument.rstep,
         rstep=instrument.rstep,
         radiation=instrument.radiation,
@@ -139,25 +183,64 @@ def _total(
         generator = torch.Generator().manual_seed(instrument.seed)
         made = measured(curves, sample.composition, settings, instrument.noise, generator)
         curves, errors = made.curves, made.errors
-        deviation = (errors.deviation(curves.r) if technique == "pdf" else errors.deviation_f()).numpy()
-    if technique == "pdf":
+        deviation = (errors.deviation(curves.r) if quantity == "G" else errors.deviation_f()).numpy()
+    if quantity == "G":
         r = np.round(curves.r.numpy(), 10)
         return Pattern(quantity="G", x=r, y=curves.g.numpy(), dy=deviation, conditions=conditions)
-    q, s = curves.q.numpy(), curves.s().numpy()
-    inside = (q >= span[0]) & (q <= span[1])
-    dy = None if deviation is None else (deviation / q)[inside]
-    return Pattern(quantity="S", x_unit="1/angstrom", x=q[inside], y=s[inside], dy=dy, conditions=conditions)
+    inside = (curves.q >= max(span[0], np.finfo(float).tiny)) & (curves.q <= span[1])
+    q, f = curves.q[inside], curves.f[inside].numpy()
+    per_f, offset = _of_f(quantity, sample.composition, q, instrument.radiation)
+    dy = None if deviation is None else deviation[inside.numpy()] * per_f
+    return Pattern(
+        quantity=quantity,
+        x_unit="1/angstrom",
+        x=q.numpy(),
+        y=offset + per_f * f,
+        dy=dy,
+        conditions=conditions,
+    )
+
+
+def _of_f(
+    quantity: Quantity, composition: Composition, q: torch.Tensor, radiation: Radiation
+) -> tuple[Floats, Floats]:
+    """Factor on F(Q) and what is added to it: (m,) each."""
+    if quantity == "F":
+        return np.ones(len(q)), np.zeros(len(q))
+    if quantity == "S":
+        return 1.0 / q.numpy(), np.ones(len(q))
+    power = scattering_power(composition, q, radiation)
+    return (power.square_mean / q).numpy(), power.mean_square.numpy()
+
+
+def _species(sample: Sample, pair: tuple[str, str]) -> tuple[str, str]:
+    """The ion of an element, where the structure holds it as one kind of ion only."""
+    names = sorted({name for structure in sample.structures for name in structure.species})
+    found = [[s for s in names if element_of(s) == wanted] for wanted in pair]
+    a, b = (
+        kinds[0] if len(kinds) == 1 and wanted not in names else wanted
+        for wanted, kinds in zip(pair, found, strict=True)
+    )
+    return a, b
 
 
 def _curves(sample: Sample, settings: Settings, instrument: Instrument) -> Curves:
-    if instrument.engine == "solvus":
+    special = {
+        "engine": instrument.engine != "solvus",
+        "convention": instrument.convention != "exact",
+        "pair": instrument.pair is not None,
+    }
+    chosen = next((name for name, is_so in special.items() if is_so), None)
+    if chosen is None:
         return sample.curves(settings)
     if len(sample.structures) > 1 or sample.size is not None or instrument.noise is not None:
         raise SettingsError(
-            f"engine: {instrument.engine} gives the noise-free curve of one structure; leave --engine or --with, "
-            "--diameter, --sigma-diameter and --noise out"
+            f"{chosen}: gives the noise-free curve of one structure; leave --{chosen} or --with, --diameter, "
+            "--sigma-diameter and --noise out"
         )
-    return calculate(sample.structures[0], settings, engine=instrument.engine)
+    return calculate(
+        sample.structures[0], settings, convention=instrument.convention, engine=instrument.engine
+    )
 
 
 def _counted(y: Floats, counts: float, seed: int) -> tuple[Floats, Floats]:

@@ -204,9 +204,58 @@ def test_sizes_have_a_spread(tmp_path: Path) -> None:
     assert minima[0] < 0.01 * minima[1]  # a spread fills the zeros of the sphere
 
 
+def test_structures_of_the_catalogue_by_name(tmp_path: Path) -> None:
+    anatase = run("simulate", "tio2 anatase", "--rstep", 0.05, "-o", tmp_path / "a.gr", "--json")
+    assert anatase.exit_code == 0, anatase.stderr
+    assert json.loads(anatase.stdout)["atoms"] == 12
+    g = read_gr(tmp_path / "a.gr")
+    assert g.x[np.argmax(np.where(g.x < 2.5, g.y, 0))] == pytest.approx(1.95, abs=0.06)
+    keggin = run("simulate", "alpha-Keggin W12O40", "--rstep", 0.05, "-o", tmp_path / "k.gr", "--json")
+    assert keggin.exit_code == 0, keggin.stderr
+    assert json.loads(keggin.stdout)["atoms"] == 52
+
+
+def test_one_calculation_as_s_f_and_intensity_of_q(tmp_path: Path) -> None:
+    curves = {}
+    for ending in ("sq", "fq", "iq"):
+        made = tmp_path / f"k.{ending}"
+        done = run("simulate", "alpha-Keggin W12O40", "--technique", "sq", "--qmin", 0, "-o", made)
+        assert done.exit_code == 0, done.stderr
+        curves[ending] = read_pattern(made).pattern
+    s, f, i = (curves[ending] for ending in ("sq", "fq", "iq"))
+    assert (s.quantity, f.quantity, i.quantity) == ("S", "F", "I")
+    assert np.allclose(f.y, s.x * (s.y - 1), atol=1e-9)
+    assert i.y[0] == pytest.approx((12 * 74 + 40 * 8) ** 2 / 52, rel=0.01)  # all electrons in phase
+    assert (i.y > 0).all()
+
+
+def test_partials_add_up_and_srreals_convention_is_near(tmp_path: Path) -> None:
+    short = ("--rstep", 0.05, "--rmax", 12, "--delta2", 1.5)
+
+    def curve(*options: object) -> np.ndarray:
+        done = run("simulate", "TiO2 anatase", "-o", tmp_path / "a.gr", *short, *options)
+        assert done.exit_code == 0, done.stderr
+        return read_gr(tmp_path / "a.gr").y
+
+    whole = curve()
+    parts = [curve("--pair", pair) for pair in ("Ti,Ti", "Ti,O", "O,O")]
+    assert np.allclose(sum(parts), whole, atol=1e-9 * np.abs(whole).max())
+    neutron = [curve("--radiation", "neutron", "--convention", c) for c in ("exact", "srreal")]
+    assert 1e-6 < np.abs(neutron[0] - neutron[1]).max() < 0.05 * np.abs(neutron[0]).max()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("simulate", "TiO2 anatas", "-o", "a.gr"), "did you mean 'TiO2 anatase'"),
+        (("simulate", "TiO2 anatase", "--sigma-diameter", "0.1", "-o", "a.gr"), "no family of sizes"),
+        (("simulate", "ni.cif", "--pair", "Ni", "-o", "a.gr"), "two elements"),
+        (("simulate", "ni.cif", "--pair", "Ni,O", "-o", "a.gr"), "'O' is not in the structure"),
+        (("simulate", "ni.cif", "--pair", "Ni,Ni", "--noise", "1e5", "-o", "a.gr"), "noise-free"),
+        (("simulate", "ni.cif", "--technique", "sq", "-o", "a.iq"), "--technique powder"),
+        (("simulate", "ni.cif", "--technique", "powder", "--delta2", "1", "-o", "a.xy"), "of no effect"),
+        (("calibrate", "ni.gr", "--qmax", "-1"), "--qmax"),
+        (("calibrate", "ni.gr", "--qmin", "nan"), "--qmin"),
         (("simulate", "Au icosahedron-56", "-o", "a.gr"), "did you mean"),
         (("simulate", "none.cif", "-o", "a.gr"), "no such file"),
         (("simulate", "Au icosahedron-55", "-o", "a.sq"), "holds S, not G"),
@@ -240,8 +289,9 @@ def test_faults_are_one_sentence(
     bulk("Ni", cubic=True).write("ni.cif")
     rows = "\n".join(f"{q:.2f} {100 + q:.3f}" for q in np.arange(0.5, 20, 0.05))
     Path("raw.iq").write_text(f"#L Q(1/A) I\n{rows}\n")
+    Path("ni.gr").write_text("\n".join(f"{r:.2f} {np.sin(r):.3f}" for r in np.arange(0.5, 30, 0.05)))
     done = run(*arguments)
     assert done.exit_code == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-    assert {p.name for p in tmp_path.iterdir()} == {"ni.cif", "raw.iq"}
+    assert {p.name for p in tmp_path.iterdir()} == {"ni.cif", "ni.gr", "raw.iq"}
