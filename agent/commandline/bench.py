@@ -99,12 +99,15 @@ def scattering(
 
     Example: solvus bench scattering --json
     """
+    from solvus.agent.commandline.curve_plot import check_picture
     from solvus.simulations.benchmarks.scattering import Row, bench, cost_figure
 
+    check_picture(plot)
     rows: list[Row] = []
     for row in bench(repeats):
         rows.append(row)
         if as_json:
+            err.print(f"{row.name}: done", highlight=False)
             continue
         times = [f"{t * 1e3:10.2f} ms" if t is not None else " " * 13 for t in (row.ours_s, row.peer_s)]
         ratio = "" if row.ratio is None else f"{row.ratio:6.1f} x (goal {row.goal:g})"

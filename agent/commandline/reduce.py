@@ -91,7 +91,8 @@ def reduce(
             rmax=rmax,
             rstep=rstep,
         )
-        curves, report = _curves(reading, other, settings)
+        with err.status(f"reducing {raw.name}"):
+            curves, report = _curves(reading, other, settings)
         wanted = {".sq": "S", ".fq": "F"}.get(output.suffix.lower(), "G")
         write_pattern(curves[wanted], output)
     except PatternError as error:
@@ -145,7 +146,8 @@ def calibrate(
         known = {"qmin": qmin, "qmax": qmax, "wavelength": wavelength}
         stated = {key: value for key, value in known.items() if value is not None}
         pattern = pattern.model_copy(update={"conditions": _stated(pattern.conditions, stated)})
-        fit = refine(pattern, structure)
+        with err.status(f"fitting {standard.name}"):
+            fit = refine(pattern, structure)
         _refuse_overwriting(output, standard, None)
     except PatternError as error:
         fail(str(error), as_json)

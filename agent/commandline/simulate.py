@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from solvus.agent.commandline.console import fail, out, print_json
+from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.curve_plot import check_picture, draw
 
 if TYPE_CHECKING:
@@ -141,37 +141,38 @@ def simulate(
         for name in (structure, *(others or [])):
             if output.exists() and Path(name).exists() and output.samefile(name):
                 fail(f"-o: {output} is the structure itself; name another", as_json)
-        sample = _sample(
-            (structure, *(others or [])),
-            fractions or [],
-            fraction_by,
-            (diameter, sigma_diameter, size_weighting),
-        )
-        pattern = simulated(
-            sample,
-            technique,
-            Instrument(
-                qmin=qmin,
-                qmax=qmax,
-                qdamp=qdamp,
-                qbroad=qbroad,
-                delta1=delta1,
-                delta2=delta2,
-                expansion=expansion,
-                pair=_pair(pair),
-                convention=convention,
-                rmax=rmax,
-                rstep=rstep,
-                u_iso=u_iso,
-                radiation=radiation,
-                wavelength=wavelength,
-                fwhm=fwhm,
-                noise=None if noise is None else NoiseModel(counts=noise, drift=drift),
-                seed=used,
-                engine=engine,
-            ),
-            quantity=QUANTITIES.get(output.suffix.lower(), "S"),
-        )
+        with err.status(f"calculating {structure}"):
+            sample = _sample(
+                (structure, *(others or [])),
+                fractions or [],
+                fraction_by,
+                (diameter, sigma_diameter, size_weighting),
+            )
+            pattern = simulated(
+                sample,
+                technique,
+                Instrument(
+                    qmin=qmin,
+                    qmax=qmax,
+                    qdamp=qdamp,
+                    qbroad=qbroad,
+                    delta1=delta1,
+                    delta2=delta2,
+                    expansion=expansion,
+                    pair=_pair(pair),
+                    convention=convention,
+                    rmax=rmax,
+                    rstep=rstep,
+                    u_iso=u_iso,
+                    radiation=radiation,
+                    wavelength=wavelength,
+                    fwhm=fwhm,
+                    noise=None if noise is None else NoiseModel(counts=noise, drift=drift),
+                    seed=used,
+                    engine=engine,
+                ),
+                quantity=QUANTITIES.get(output.suffix.lower(), "S"),
+            )
         write_pattern(pattern, output)
     except ValueError as error:  # every refusal of the models is a ValueError that says what to do
         fail(str(error), as_json)

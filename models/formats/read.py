@@ -134,6 +134,8 @@ def _meaning(
         unit, source = _unit(path, table, x_unit)
         if source:
             notes.append(f"{path.name}: first column read as {unit}, by {source}")
+        if x_unit is not None:
+            notes.extend(_contradiction(path, table, x_unit))
         try:
             x = to_inverse_angstrom(x, unit, conditions.get("wavelength"))
         except ValueError as error:
@@ -173,6 +175,14 @@ def _unit(path: Path, table: Table, said: XUnit | None) -> tuple[XUnit, str]:
             "say --unit 1/angstrom, 1/nm or 2theta",
         )
     return inferred
+
+
+def _contradiction(path: Path, table: Table, said: XUnit) -> list[str]:
+    """What the file says where that is another unit than the caller says, who has the last word."""
+    named = (table.unit, "the file") if table.unit is not None else unit_of(table.header, table.x)
+    if named is None or named[0] == said:
+        return []
+    return [f"{path.name}: first column taken as {said}, as you say, but it is {named[0]} by {named[1]}"]
 
 
 def as_structure_factor(y: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:

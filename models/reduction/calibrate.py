@@ -148,7 +148,8 @@ def _shells(element: str, reach: float) -> _Shells:
     state = reference_states[number] if 0 < number < len(reference_states) else None
     if state is None or state.get("symmetry") not in LATTICES:
         raise ReductionError(
-            f"--structure: {element!r} is no fcc, bcc or diamond element; Ni, Au, Pt, W, Si are"
+            f"--structure: {element!r} is no fcc, bcc or diamond element; Ni, Au, Pt, W, Si are. For other standards "
+            "refine them: solvus refine --range 1.5 60 --free scale,lattice,u,delta2,qdamp,qbroad"
         )
     cell = bulk(element, cubic=True)
     a = float(cell.cell.lengths()[0])

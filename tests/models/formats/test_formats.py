@@ -108,6 +108,15 @@ def test_two_theta_becomes_q_with_the_wavelength(tmp_path: Path, header: str) ->
     assert reading.pattern.conditions.wavelength == 0.7107
 
 
+def test_a_unit_that_the_file_contradicts_is_taken_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.iq"
+    path.write_text("#L Q(1/nm) I\n" + "\n".join(f"{q} 1.0" for q in np.linspace(1, 20, 100)))
+    said = read_pattern(path, x_unit="1/angstrom")
+    assert said.pattern.x[-1] == pytest.approx(20.0)
+    assert "taken as 1/angstrom, as you say, but it is 1/nm" in said.notes[0]
+    assert read_pattern(path, x_unit="1/nm").notes == ()
+
+
 def test_an_unstated_unit_is_asked_for(tmp_path: Path, shared: Path) -> None:
     for path in (table(tmp_path / "a.xy", ""), shared / "patterns/ceo2_lab_mo.xy"):
         with pytest.raises(PatternError, match="--unit 1/angstrom, 1/nm or 2theta"):
