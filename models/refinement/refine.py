@@ -164,6 +164,11 @@ def pdf_problem(
         if name not in problem.parameters:
             raise RefinementError(f"start: {name!r} is no parameter of this model")
         problem.parameters[name] = problem.parameters[name].started(value)
+    for name in names:
+        parameter = problem.parameters[name]
+        if name.partition("@")[0] in {"qdamp", "qbroad"} and parameter.value == 0.0:
+            # The curve depends on their squares: at 0 it does not change with them, and they would stay there.
+            problem.parameters[name] = parameter.started(parameter.natural)
     return problem, phases
 
 

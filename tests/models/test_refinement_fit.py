@@ -19,8 +19,11 @@ from solvus.models.refinement.phase import Phase
 from solvus.models.refinement.refine import Options, refine, refine_from
 from solvus.models.refinement.rietveld import PowderOptions, refine_powder
 from solvus.models.refinement.small_angle_model import refine_small_angle
+from solvus.models.scattering.calculate import calculate
+from solvus.models.scattering.settings import Settings
 from solvus.models.scattering.small_angle import lognormal_spheres
 from solvus.models.structures.record import Record
+from solvus.models.structures.record_structure import structure_of
 from solvus.simulations.benchmarks.refinement import (
     RECORDED,
     TRUTH,
@@ -322,3 +325,17 @@ def test_numbers_are_written_as_journals_ask(value: float, sd: float | None, tex
 
 def test_the_bench_options_are_the_five_parameters() -> None:
     assert options().free == tuple(TRUTH)
+
+
+def test_a_resolution_that_starts_at_zero_is_found() -> None:
+    nickel = Record(
+        name="Ni", family="metal", type="fcc", formula="Ni", species=("Ni",), positions=np.zeros((1, 3)),
+        source="test", space_group=225, cell=(3.524, 3.524, 3.524, 90.0, 90.0, 90.0),
+    )  # fmt: skip
+    settings = Settings(rmin=1.5, rmax=40.0, rstep=0.05, qmax=22.0, qdamp=0.04, qbroad=0.02, u_iso=0.006)
+    curves = calculate(structure_of(nickel), settings)
+    measured = Pattern(x=curves.r.numpy(), y=curves.g.numpy(), conditions=Conditions(qmin=0.0, qmax=22.0))
+    fit = refine(measured, nickel, Options(free=("scale", "a", "u", "qdamp", "qbroad"), window=(1.5, 39.0)))
+    found = {name: value.value for name, value in fit.values.items()}
+    assert found["qdamp"] == pytest.approx(0.04, rel=0.02)
+    assert found["qbroad"] == pytest.approx(0.02, rel=0.05)
