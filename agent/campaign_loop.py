@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter
 from sqlalchemy import func
@@ -29,14 +29,16 @@ from solvus.agent.decide import Confirm, Exhausted, Found, Plan, Wait, next_step
 from solvus.agent.ledger.ledger import Clock, Ledger
 from solvus.agent.ledger.tables import CommandRow, ExperimentRow
 from solvus.agent.limits import check_recipe, check_space
+from solvus.agent.neighbours import AT_WORK
 from solvus.agent.outbox import ACTIONS, open_commands, queue_command
 from solvus.agent.planner.observations import Proposal
 from solvus.agent.recognition import Recognition
 from solvus.agent.reduction import DeviceReduction
+from solvus.agent.side_jobs import CampaignBroken, SideJobs
 from solvus.agent.snapshot import Snapshot, as_experiment, as_observation, replicate_proposal
 from solvus.agent.states import ExperimentState
 from solvus.agent.transitions import move_experiment
-from solvus.agent.workers import JobFailed, WorkerLost, Workers
+from solvus.agent.workers import Workers
 from solvus.drivers.messages import AgentState, AgentStatus, new_id
 from solvus.models.identification import Identification
 
@@ -50,10 +52,6 @@ PROPOSALS = TypeAdapter(list[Proposal])
 
 class DevicesMissing(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
     """The campaign's devices are not on the wire."""
-
-
-class CampaignBroken(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
-    """Work that the loop cannot go on without has failed; the ledger is whole and ``--resume`` takes it up."""
 
 
 class CampaignLoop:
@@ -98,7 +96,7 @@ class CampaignLoop:
         self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set)
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._stopping = False
-        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._jobs = SideJobs(self._changed.set)
 
     # --- life ---
 
@@ -107,7 +105,7 @@ class CampaignLoop:
 
         Raises
         ------
-        BrokerUnreachable, DevicesMissing, LimitError
+        BrokerUnreachable, LaboratoryTaken, DevicesMissing, LimitError
             When the campaign cannot begin; one sentence each.
         CampaignBroken
             When planning or the record of an identification fails; the end is in the ledger, as stopped.
@@ -124,10 +122,8 @@ class CampaignLoop:
             await self._end("stopped", str(error))
             raise
         finally:
-            for task in self._jobs.values():
-                task.cancel()
-            await asyncio.gather(*self._jobs.values(), return_exceptions=True)
-            await self._wire.publish_status(self._status())
+            await self._jobs.cancel()
+            await self._wire.publish_status(self._last_status())
             await self._wire.close()
 
     def stop(self) -> None:
@@ -146,6 +142,7 @@ class CampaignLoop:
         deadline = self._clock() + timedelta(seconds=self.campaign.timing.devices_ready)
         while missing := self._wire.missing():
             self._tell("starting", f"waiting for {', '.join(missing)} to appear")
+            await self._wire.tell(self._status())
             if self._stopping:
                 await self._enter()
                 return
@@ -168,7 +165,7 @@ class CampaignLoop:
     async def _turn(self) -> EndState | None:
         await self._wire.attend()
         # Before the rows are read: a plan that lands in between must not be decided upon as if it had not.
-        self._collect_jobs()
+        self._jobs.collect()
         rows = await self._rows()
         self._start_identifications(rows)
         end = await self._decide(rows)
@@ -178,40 +175,12 @@ class CampaignLoop:
         await self._wire.tell(self._status())
         return end
 
-    def _start_job(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run ``make()`` beside the loop unless a job of that name is under way; failures surface in the next turn."""
-        if name in self._jobs:
-            return
-        self._jobs[name] = task = asyncio.create_task(make(), name=name)
-        task.add_done_callback(lambda _: self._changed.set())
-
-    def _collect_jobs(self) -> None:
-        """Let go of the jobs that are done; the loop must not go on without what one of them could not do.
-
-        Raises
-        ------
-        CampaignBroken
-            Naming the job, what it raised, and the way on.
-        """
-        for name in [n for n, task in self._jobs.items() if task.done()]:
-            error = self._jobs.pop(name).exception()
-            if error is not None:
-                words = (
-                    str(error)
-                    if isinstance(error, (JobFailed, WorkerLost))
-                    else f"{type(error).__name__}: {error}"
-                )
-                raise CampaignBroken(
-                    f"the job {name!r} failed ({words}); nothing recorded is lost: "
-                    "`solvus run ... --resume` goes on from here once the cause is mended"
-                ) from error
-
     # --- identification ---
 
     def _start_identifications(self, rows: Sequence[ExperimentRow]) -> None:
         for row in rows:
             if row.state == E.MEASURED.value:
-                self._start_job(f"identify {row.number}", partial(self._recognition.recognise, row))
+                self._jobs.start(f"identify {row.number}", partial(self._recognition.recognise, row))
 
     # --- decisions ---
 
@@ -233,7 +202,7 @@ class CampaignLoop:
                 await self._propose(replicate_proposal(rows, experiment), experiment.number, replicate)
             case Plan(count):
                 self._tell("running", "planning the next experiment")
-                self._start_job("plan", partial(self._plan, rows, count))
+                self._jobs.start("plan", partial(self._plan, rows, count))
         return None
 
     async def _plan(self, rows: Sequence[ExperimentRow], count: int) -> None:
@@ -340,6 +309,11 @@ class CampaignLoop:
             detail=self.snapshot.waits_for,
             experiments=len(self.snapshot.experiments),
         )
+
+    def _last_status(self) -> AgentStatus:
+        """A good-bye: also an agent that ends on an error is no longer at work."""
+        status = self._status()
+        return status.model_copy(update={"state": "stopped"}) if status.state in AT_WORK else status
 
     def _tell(self, state: AgentState, waits_for: str) -> None:
         self.snapshot.state, self.snapshot.waits_for = state, waits_for

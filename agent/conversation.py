@@ -18,6 +18,7 @@ from solvus.agent.inbox import Inbox, JournalKey
 from solvus.agent.ledger.ledger import Clock, Ledger
 from solvus.agent.ledger.tables import CommandRow
 from solvus.agent.limits import LimitError
+from solvus.agent.neighbours import HEARTBEAT, refuse_beside_another
 from solvus.agent.outbox import Outbox, open_commands
 from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered
 from solvus.drivers.messages import (
@@ -58,6 +59,8 @@ class Conversation:
         self.presence = Presence()
         self._id = campaign_id
         self._lab = bench.laboratory.name
+        self._address = bench.address
+        self._external = bench.laboratory.broker.kind == "external"
         self._ledger = ledger
         self._clock = clock
         self._changed = changed
@@ -76,11 +79,22 @@ class Conversation:
         self._receipted: dict[JournalKey, int] = {}
         self._asked: dict[JournalKey, tuple[int, datetime]] = {}
         self._status = AgentStatus(boot_id=self.boot_id, campaign=campaign_id, state="starting")
+        self._told_at = clock()
         self._reborn: set[str] = set()
         self._life: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connect; raises BrokerUnreachable with one sentence."""
+        """Connect, unless another agent works at the laboratory.
+
+        Only at an external broker can one: the one that was started for this run is nobody else's.
+
+        Raises
+        ------
+        BrokerUnreachable, LaboratoryTaken
+            One sentence each.
+        """
+        if self._external:
+            await refuse_beside_another(self._address, self._lab)
         await self._inbox.load()
         await self._connection.connect_or_fail()
         self._life = asyncio.create_task(self._connection.finished())
@@ -160,13 +174,14 @@ class Conversation:
         await self._give_receipts()
 
     async def tell(self, status: AgentStatus) -> None:
-        """Publish the status when it says something new."""
+        """Publish the status when it says something new, and else as a heartbeat."""
         stamp = {"message_id", "sent_at"}
-        if status.model_dump(exclude=stamp) != self._status.model_dump(exclude=stamp):
+        new = status.model_dump(exclude=stamp) != self._status.model_dump(exclude=stamp)
+        if new or self._clock() - self._told_at >= timedelta(seconds=HEARTBEAT):
             await self.publish_status(status)
 
     async def publish_status(self, status: AgentStatus) -> None:
-        self._status = status
+        self._status, self._told_at = status, self._clock()
         try:
             await self._connection.publish(
                 status_topic(self._lab, self._id), status.model_dump_json(by_alias=True).encode(), retain=True

@@ -225,7 +225,7 @@ class Session:
 
         Raises
         ------
-        LedgerError, ConfigurationError, NothingToResume, BrokerUnreachable, DevicesMissing, LimitError
+        LedgerError, ConfigurationError, NothingToResume, BrokerUnreachable, LaboratoryTaken, DevicesMissing, LimitError
             When it cannot begin; one sentence each, and nothing half-written.
         """
         workers = Workers()

@@ -39,6 +39,11 @@ def status_topic(lab: str, campaign: str) -> str:
     return f"{ROOT}/{lab}/{AGENT}/{campaign}/status"
 
 
+def all_status_topics(lab: str) -> str:
+    """What an agent looks at to see whether another works at the laboratory."""
+    return status_topic(lab, "+")
+
+
 def parse(topic: str) -> DeviceTopic | None:
     """The device topic in ``topic``, or ``None`` when it is none of ours."""
     parts = topic.split("/")

@@ -13,7 +13,7 @@ import typer
 from rich.live import Live
 
 from solvus.agent.campaign import Campaign
-from solvus.agent.campaign_loop import CampaignBroken, DevicesMissing
+from solvus.agent.campaign_loop import DevicesMissing
 from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.paths import configuration, default_ledger
 from solvus.agent.commandline.running import BrokerDied, DeviceDied, run_campaign
@@ -21,8 +21,10 @@ from solvus.agent.ledger.engine import LedgerError, ledger_url, plain_url
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.limits import LimitError
 from solvus.agent.live_view import lines, render
+from solvus.agent.neighbours import LaboratoryTaken
 from solvus.agent.report import report_from_ledger
 from solvus.agent.session import NothingToResume, Outcome
+from solvus.agent.side_jobs import CampaignBroken
 from solvus.agent.snapshot import Snapshot
 from solvus.agent.workers import JobFailed, WorkerLost
 from solvus.drivers.broker import BrokerStartError
@@ -40,6 +42,7 @@ EXPECTED = (
     BrokerStartError,
     BrokerDied,
     BrokerUnreachable,
+    LaboratoryTaken,
     DevicesMissing,
     DeviceDied,
     LimitError,

@@ -22,11 +22,12 @@ import yaml
 from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
-from solvus.agent.campaign_loop import CampaignBroken, CampaignLoop
+from solvus.agent.campaign_loop import CampaignLoop
 from solvus.agent.commandline.running import run_campaign
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.ledger.verify import Verification, verify
+from solvus.agent.side_jobs import CampaignBroken
 from solvus.agent.snapshot import Snapshot
 from solvus.agent.workers import Workers
 from solvus.drivers.broker import EmbeddedBroker, MosquittoBroker
@@ -173,9 +174,9 @@ def separate_laboratory(folder: Path, broker: EmbeddedBroker | MosquittoBroker) 
         process.wait(30)
 
 
-def start_agent(folder: Path, lab: Path, *more: str) -> subprocess.Popen[str]:
+def start_agent(folder: Path, lab: Path, *more: str, experiments: int = 5) -> subprocess.Popen[str]:
     file = folder / "campaign.yaml"
-    file.write_text(yaml.safe_dump(campaign(5).model_dump(mode="json", exclude_none=True)))
+    file.write_text(yaml.safe_dump(campaign(experiments).model_dump(mode="json", exclude_none=True)))
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "solvus", "run", str(file), "--lab", str(lab), "--json"),
@@ -255,6 +256,25 @@ async def test_a_killed_agent_goes_on_where_it_was(
     assert max(started.values()) == 1
     ordered = {e.body["command_id"] for e in events if e.kind == "command-queued"}
     assert set(started) == ordered
+
+
+@pytest.mark.slow
+async def test_a_second_agent_at_a_laboratory_is_refused(
+    tmp_path: Path, broker: EmbeddedBroker | MosquittoBroker
+) -> None:
+    (tmp_path / "second").mkdir()
+    with separate_laboratory(tmp_path, broker) as lab:
+        first = start_agent(tmp_path, lab, experiments=200)
+        wait_for_event(tmp_path / "ledger.db", "devices-met", "")
+        second = start_agent(tmp_path / "second", lab)
+        out, err = second.communicate(timeout=60)
+        assert second.returncode == 2 and "another agent works there" in json.loads(out)["error"], err
+        assert "Traceback" not in err
+        first.send_signal(signal.SIGINT)
+        out, err = first.communicate(timeout=60)
+        assert json.loads(out)["state"] == "stopped", err
+        out, err = start_agent(tmp_path / "second", lab, experiments=1).communicate(timeout=150)
+    assert json.loads(out).get("state") == "exhausted", err
 
 
 @pytest.mark.slow

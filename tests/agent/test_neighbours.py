@@ -1,0 +1,80 @@
+"""A second agent at one laboratory is refused while the first is alive, and only then."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from solvus.agent.neighbours import LaboratoryTaken, refuse_beside_another
+from solvus.drivers.broker import EmbeddedBroker, MosquittoBroker
+from solvus.drivers.connection import Connection
+from solvus.drivers.messages import AgentState, AgentStatus
+from solvus.drivers.topics import status_topic
+
+Broker = EmbeddedBroker | MosquittoBroker
+
+
+async def publish(connection: Connection, state: AgentState, boot_id: str = "boot") -> None:
+    status = AgentStatus(boot_id=boot_id, campaign="gold-1", state=state)
+    await connection.publish(
+        status_topic("gold", "gold-1"), status.model_dump_json(by_alias=True).encode(), retain=True
+    )
+
+
+async def agent(broker: Broker) -> Connection:
+    connection = Connection(broker.address, "solvus-agent-gold-gold-1")
+    await connection.connect_or_fail()
+    return connection
+
+
+async def test_an_agent_that_is_heard_keeps_the_laboratory(broker: Broker) -> None:
+    first = await agent(broker)
+
+    async def live() -> None:
+        while True:
+            await publish(first, "waiting")
+            await asyncio.sleep(0.3)
+
+    beating = asyncio.create_task(live())
+    with pytest.raises(LaboratoryTaken, match=r"laboratory gold: another agent .* campaign gold-1"):
+        await refuse_beside_another(broker.address, "gold", listen=5.0)
+    await refuse_beside_another(broker.address, "silver", listen=5.0)
+    beating.cancel()
+    assert first.connected.is_set(), "looking has thrown nobody out"
+    await first.stop()
+
+
+@pytest.mark.parametrize("state", ["stopped", "found", "lost"])
+async def test_an_agent_that_has_ended_is_not_waited_for(broker: Broker, state: AgentState) -> None:
+    first = await agent(broker)
+    await publish(first, "running")
+    await publish(first, state)
+    await first.stop()
+    async with asyncio.timeout(4.0):
+        await refuse_beside_another(broker.address, "gold", listen=60.0)
+
+
+async def test_a_status_that_outlived_its_agent_closes_no_laboratory(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await agent(broker)
+    await publish(first, "running")
+    await first.stop()
+    await refuse_beside_another(broker.address, "gold", listen=0.5)
+    assert "taken for dead" in caplog.text
+
+
+async def test_an_agent_that_says_good_bye_while_listened_for(broker: Broker) -> None:
+    first = await agent(broker)
+    await publish(first, "running")
+
+    async def end() -> None:
+        await asyncio.sleep(1.5)
+        await publish(first, "stopped")
+
+    ending = asyncio.create_task(end())
+    async with asyncio.timeout(6.0):
+        await refuse_beside_another(broker.address, "gold", listen=60.0)
+    await ending
+    await first.stop()
