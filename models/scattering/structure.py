@@ -28,6 +28,12 @@ U_DEFAULT = 0.005
 
 DENSEST = 1.0
 """Atoms in a cubic angstrom; diamond has 0.18, and a cell in nanometres is mistaken for one a thousand times denser."""
+FULLEST = 1.01
+"""Occupancy of a place by all its sites, with room for rounding."""
+ONE_PLACE = 1e-6
+"""Coordinates that agree to this are one place."""
+SLANT = (0.5377, 0.3183, 0.7811)
+"""A direction in which hardly any two atoms of a regular structure lie level."""
 ROUNDING = 1e-6
 """Relative to its trace, by how much a displacement tensor may fall short of a positive one."""
 
@@ -237,6 +243,8 @@ def _check(structure: Structure) -> None:
     least, most = (float(v) for v in torch.aminmax(structure.occupancy.detach()))
     if least < 0.0 or not 0.0 < most <= 1.0 + 1e-6:
         raise StructureError("occupancy: must lie in 0 to 1, and some site must be filled")
+    if places.ndim == 2 and structure.occupancy.ndim == 1:
+        _refuse_double_places(places.detach(), structure.occupancy.detach(), structure.lattice is not None)
     u = structure.u.detach()
     least, most = (
         float(v) for v in torch.aminmax(u.diagonal(dim1=-2, dim2=-1) if structure.anisotropic else u)
@@ -259,6 +267,26 @@ def _check(structure: Structure) -> None:
             )
         if least <= 0.0:
             raise StructureError("u_iso: must be positive in a crystal, whose peaks have no width otherwise")
+
+
+def _refuse_double_places(places: torch.Tensor, occupancy: torch.Tensor, periodic: bool) -> None:
+    """No place may hold more than one atom: sorted along a slant, sites of one place are neighbours."""
+    xyz = places.cpu().numpy()
+    if periodic:
+        xyz = (xyz + 0.5 * ONE_PLACE) % 1.0
+    level = xyz @ np.array(SLANT)
+    if len(level) < 2 or float(np.diff(np.sort(level)).min()) > 2.0 * ONE_PLACE:
+        return
+    order = np.argsort(level)
+    apart = np.abs(np.diff(xyz[order], axis=0)).max(axis=1) > ONE_PLACE
+    place = np.concatenate([[0], np.cumsum(apart)])
+    held = np.bincount(place, weights=occupancy.cpu().numpy()[order])
+    if held.max() > FULLEST:
+        first = int(order[np.argmax(place == held.argmax())])
+        raise StructureError(
+            f"positions: {held.max():.3g} atoms at the place of atom {first}; no two may coincide, unless they "
+            "share it by their occupancies"
+        )
 
 
 def _ellipsoids(u: torch.Tensor) -> bool:

@@ -356,6 +356,13 @@ def test_gradients_of_conditions() -> None:
         (lambda: crystal(["Au"], [[0, 0, 0]], [-4, 4, 4, 90, 90, 90]), "lattice: lengths"),
         (lambda: crystal(["Au"], [[0, 0, 0]], [4, 4, 4, 90, 90, 200]), "between 0 and 180"),
         (lambda: crystal(["Au"], [[0, 0, 0]], np.zeros((3, 3))), "lattice: .* no volume"),
+        (lambda: cluster(["Au"] * 3, [[0, 0, 0], [3, 0, 0], [0, 0, 0]]), "2 atoms at the place of atom"),
+        (
+            lambda: crystal(
+                ["Ni", "Cu", "O"], [[0, 0, 0], [1, 0, 0], [0.5] * 3], [4] * 3 + [90] * 3, occupancy=0.6
+            ),
+            "1.2 atoms at the place",
+        ),
         (lambda: crystal(["Au"], [[0, 0, 0]], [0.4, 0.4, 0.4, 90, 90, 90]), "10 to a nanometre"),
         (
             lambda: crystal(["Au"], [[0, 0, 0]], [4] * 3 + [90] * 3, u_aniso=[[0.01] * 3 + [0.05, 0, 0]]),
