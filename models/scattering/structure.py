@@ -32,7 +32,7 @@ FULLEST = 1.01
 """Occupancy of a place by all its sites, with room for rounding."""
 ONE_PLACE = 1e-6
 """Coordinates that agree to this are one place."""
-SLANT = (0.5377, 0.3183, 0.7811)
+SLANT = np.array([0.5377, 0.3183, 0.7811])
 """A direction in which hardly any two atoms of a regular structure lie level."""
 ROUNDING = 1e-6
 """Relative to its trace, by how much a displacement tensor may fall short of a positive one."""
@@ -236,9 +236,8 @@ def _check(structure: Structure) -> None:
     places, n = structure.positions, len(structure.species)
     if n == 0 or places.shape[-2:] != (n, 3):
         raise StructureError(f"positions: need ({n}, 3) with n >= 1, not {tuple(places.shape)}")
-    finite = torch.isfinite(places.detach())
-    if not bool(finite.all()):
-        sites = finite.all(dim=-1).reshape(-1, n).all(dim=0)
+    if not all(math.isfinite(float(v)) for v in torch.aminmax(places.detach())):
+        sites = torch.isfinite(places.detach()).all(dim=-1).reshape(-1, n).all(dim=0)
         raise StructureError(f"positions: atom {int(torch.argmin(sites.int()))} is not finite")
     least, most = (float(v) for v in torch.aminmax(structure.occupancy.detach()))
     if least < 0.0 or not 0.0 < most <= 1.0 + 1e-6:
@@ -274,8 +273,9 @@ def _refuse_double_places(places: torch.Tensor, occupancy: torch.Tensor, periodi
     xyz = places.cpu().numpy()
     if periodic:
         xyz = (xyz + 0.5 * ONE_PLACE) % 1.0
-    level = xyz @ np.array(SLANT)
-    if len(level) < 2 or float(np.diff(np.sort(level)).min()) > 2.0 * ONE_PLACE:
+    level = xyz @ SLANT
+    ranked = np.sort(level)
+    if len(level) < 2 or (ranked[1:] - ranked[:-1]).min() > 2.0 * ONE_PLACE:
         return
     order = np.argsort(level)
     apart = np.abs(np.diff(xyz[order], axis=0)).max(axis=1) > ONE_PLACE
