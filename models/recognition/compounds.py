@@ -33,15 +33,15 @@ Floats = NDArray[np.float64]
 
 CLOSE_PACKED = frozenset({"fcc", "hcp", "bcc"})
 """Types of metal that the cluster library covers with every size and twin."""
-MOST = 14
+MOST = 12
 """Structures refined: the right type was among the first three of the screening in every measured pattern tried."""
 EACH = 3
 """Of one structure type."""
 ALWAYS = 4
 """Structures that are refined however poorly they match."""
-HOPELESS = (2.5, 0.6)
+HOPELESS = (2.5, 0.5)
 """A match leaves at least this many times the best refined R_w, and at least this much, when it is not refined."""
-EVALUATIONS = 25
+EVALUATIONS = 18
 """Of the model in one refinement; right structures converge in 5 to 20."""
 KNOWN_SD, PREDICTED_SD = 0.01, 0.02
 """Relative stretch that heat, size and substitution give a known cell, and the error of a predicted one."""

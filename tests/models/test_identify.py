@@ -206,8 +206,8 @@ def without_composition(pattern: Pattern) -> Pattern:
     return pattern.model_copy(update={"conditions": conditions})
 
 
-@pytest.mark.parametrize("name", ["c60", pytest.param("cdse_bulk", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("with_header", [True, False])
+@pytest.mark.parametrize("name", ["c60", "cdse_bulk"])
+@pytest.mark.parametrize("with_header", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_measured_compounds_outside_the_library_are_none_of_these(
     shared: Path, name: str, with_header: bool
 ) -> None:
