@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from rich.live import Live
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import DevicesMissing
@@ -120,6 +121,13 @@ def run_and_report(
         report = asyncio.run(_report(url, outcome))
     except EXPECTED as error:
         fail(str(error), as_json)
+    except SQLAlchemyError as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        fail(
+            f"ledger: the database refused a step ({str(cause).splitlines()[0]}); the steps before it are whole: "
+            "mend the database and go on with `solvus run ... --resume`",
+            as_json,
+        )
     _tell(outcome, plain_url(ledger_url(url)), report, as_json)
     raise typer.Exit(EXIT_OF[outcome.state])
 

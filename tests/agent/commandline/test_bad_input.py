@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 from filelock import FileLock
+
+from solvus.agent.ledger.ledger import Ledger
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -111,6 +114,22 @@ def test_a_ledger_that_another_agent_writes(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["ledger.db.lock"], (
         "neither broker nor devices were started"
     )
+
+
+def test_a_database_that_takes_no_more(tmp_path: Path) -> None:
+    database = tmp_path / "ledger.db"
+    url = f"sqlite:///{database}"
+    asyncio.run(empty_ledger(url))
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON ledger_event BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    done = solvus("run", "gold-decahedron", "--ledger", url, cwd=tmp_path)
+    refused(done, "the database refused a step", "disk is full", "--resume")
+
+
+async def empty_ledger(url: str) -> None:
+    await (await Ledger.open(url)).close()
 
 
 @pytest.mark.parametrize(
