@@ -236,9 +236,11 @@ def _sample(
 
 def _structure(text: str) -> Structure:
     """A file where one is named, else an entry of the library."""
+    from solvus.models.scattering.settings import SettingsError
     from solvus.models.scattering.structure import from_ase
     from solvus.models.structures.catalogue import Catalogue
     from solvus.models.structures.cif_structure import read_cif
+    from solvus.models.structures.library import Library
     from solvus.models.structures.record_structure import structure_of
     from solvus.models.structures.structure_files import read_structure
 
@@ -247,6 +249,8 @@ def _structure(text: str) -> Structure:
         return read_cif(path).structure
     if path.exists() or path.suffix.lower() in {".xyz", ".vasp", ".pdb"}:
         return from_ase(read_structure(path))
+    if text in {entry.name for entry in Library.load("all").entries}:
+        raise SettingsError(f"structure: {text!r} may be of any metal; name it, as in 'Au {text}'")
     return structure_of(Catalogue.load().find(text))
 
 

@@ -247,6 +247,7 @@ def test_partials_add_up_and_srreals_convention_is_near(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("simulate", "icosahedron-561", "-o", "a.gr"), "as in 'Au icosahedron-561'"),
         (("simulate", "TiO2 anatas", "-o", "a.gr"), "did you mean 'TiO2 anatase'"),
         (("simulate", "TiO2 anatase", "--sigma-diameter", "0.1", "-o", "a.gr"), "no family of sizes"),
         (("simulate", "ni.cif", "--pair", "Ni", "-o", "a.gr"), "two elements"),
