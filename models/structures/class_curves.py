@@ -25,6 +25,7 @@ from scipy.spatial import cKDTree
 from solvus.models.structures.record import SAME_SITE, Record
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 REFERENCE = {"qmin": 0.8, "qmax": 25.0, "qdamp": 0.03, "rmin": 1.2, "rmax": 15.0, "u_iso": 0.005}
 """1/angstrom, angstrom and angstrom^2."""
@@ -58,38 +59,65 @@ class Pairs:
     freedom: Floats
 
 
+@dataclass(frozen=True)
+class Geometry:
+    """Every pair of a structure, whatever atoms its sites hold.
+
+    Attributes
+    ----------
+    squares, freedom, density : as of :class:`Pairs`.
+    row : (p,) which row of ``squares`` each ordered pair belongs to.
+    one, two : (p,) its sites; ``count`` (m,) atoms that each site stands for.
+    """
+
+    squares: Floats
+    freedom: Floats
+    density: float
+    row: Indices
+    one: Indices
+    two: Indices
+    count: Floats
+
+    def pairs(self, electrons: Floats) -> Pairs:
+        """With so many electrons on each site, (m,)."""
+        b, n = electrons, self.count
+        mean = float(b @ n) / n.sum()
+        strength = n[self.one] * b[self.one] * b[self.two] / (n.sum() * mean**2)
+        weights = np.bincount(self.row, strength, len(self.squares)).astype(np.float64)
+        return Pairs(self.squares, weights, self.density, self.freedom)
+
+
 def pairs_of(record: Record) -> Pairs:
     """The pairs of a record."""
-    lattice, sites, amplitude, count = _sites(record)
-    mean = float((amplitude * count).sum() / count.sum())
+    return geometry_of(record).pairs(sites_of(record)[2])
+
+
+def geometry_of(record: Record) -> Geometry:
+    """The pairs of a record without its atoms; sites are those of :func:`sites_of`, in that order."""
+    lattice, sites, _, count = sites_of(record)
     if record.cell is None:
-        i, j = np.nonzero(~np.eye(len(sites), dtype=bool))
-        weights = amplitude[i] * amplitude[j] / (len(sites) * mean**2)
-        return Pairs(*_merged(sites[j] - sites[i], weights), 0.0, np.ones((3, 1)))
-    everything, strength = _whole(record, lattice)
+        one, two = np.nonzero(~np.eye(len(sites), dtype=bool))
+        squares, row = _merged(sites[two] - sites[one])
+        return Geometry(squares, np.ones((3, 1)), 0.0, row, one, two, count)
+    everything, site = _whole(record, lattice, sites)
     inverse = np.linalg.inv(lattice)
     reach = np.minimum(np.ceil(FADE[1] * np.linalg.norm(inverse, axis=0)).astype(int) + 1, CELLS)
     shifts = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), -1).reshape(-1, 3)
     images = (everything[None] + (shifts @ lattice)[:, None]).reshape(-1, 3)
-    strengths = np.tile(strength, len(shifts))
-    away_from: list[Floats] = []
-    strengths_of: list[Floats] = []
-    for place, b, n, near in zip(
-        sites, amplitude, count, cKDTree(images).query_ball_point(sites, FADE[1]), strict=True
-    ):
-        away = images[near] - place
-        apart = np.linalg.norm(away, axis=1) > SAME_SITE
-        away_from.append(away[apart])
-        strengths_of.append(n * b * strengths[near][apart])
-    volume = float(abs(np.linalg.det(lattice)))
-    total = float(count.sum())
-    merged = _merged(np.vstack(away_from), np.concatenate(strengths_of) / (total * mean**2))
-    return Pairs(*merged, total / volume, _freedom(record))
+    kinds = np.tile(site, len(shifts))
+    near = cKDTree(images).query_ball_point(sites, FADE[1])
+    one = np.repeat(np.arange(len(sites)), [len(found) for found in near])
+    found = np.concatenate([np.asarray(indices, dtype=np.int64) for indices in near])
+    away = images[found] - sites[one]
+    apart = np.linalg.norm(away, axis=1) > SAME_SITE
+    squares, row = _merged(away[apart])
+    density = float(count.sum()) / float(abs(np.linalg.det(lattice)))
+    return Geometry(squares, _freedom(record), density, row, one[apart], kinds[found][apart], count)
 
 
-def _merged(vectors: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    squares, index = np.unique(np.round(vectors**2, EQUAL_SQUARES), axis=0, return_inverse=True)
-    return squares, np.bincount(index.ravel(), weights).astype(np.float64)
+def _merged(vectors: Floats) -> tuple[Floats, Indices]:
+    squares, row = np.unique(np.round(vectors**2, EQUAL_SQUARES), axis=0, return_inverse=True)
+    return squares, row.ravel()
 
 
 @cache
@@ -98,7 +126,7 @@ def _group(number: int, setting: int) -> Spacegroup:
     return Spacegroup(number, setting)
 
 
-def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
+def sites_of(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
     """Lattice, one place of each orbit (cartesian), its electrons and how many atoms it stands for."""
     share = np.array(record.occupancy or (1.0,) * len(record.species))
     electrons = share * [atomic_numbers[name.rstrip("+-0123456789")] for name in record.species]
@@ -127,14 +155,12 @@ def _sites(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
     return lattice, np.array(distinct) @ lattice, np.array(amplitude), np.array(count)
 
 
-def _whole(record: Record, lattice: Floats) -> tuple[Floats, Floats]:
-    """Every place of the cell (cartesian) with its electrons."""
-    _, sites, amplitude, _ = _sites(record)
+def _whole(record: Record, lattice: Floats, sites: Floats) -> tuple[Floats, Indices]:
+    """Every place of the cell (cartesian), and which of the sites it is."""
     group = _group(record.space_group or 1, record.setting)
     fractional = sites @ np.linalg.inv(lattice)
     orbits = [group.equivalent_sites([place], symprec=SAME_SITE)[0] for place in fractional]  # type: ignore[no-untyped-call]
-    places = np.vstack(orbits) @ lattice
-    return places, np.repeat(amplitude, [len(orbit) for orbit in orbits])
+    return np.vstack(orbits) @ lattice, np.repeat(np.arange(len(sites)), [len(orbit) for orbit in orbits])
 
 
 def _freedom(record: Record) -> Floats:

@@ -74,10 +74,51 @@ def test_metals_of_one_lattice_and_nearly_one_size_are_one_class() -> None:
         (rutile(4.594 * 1.1, 2.959 * 1.1, 0.305), False),  # too far
     ],
 )
-def test_cells_are_free_and_coordinates_and_contrast_are_not(other: Record, alike: bool) -> None:
+def test_cells_are_free_and_coordinates_and_contrast_are_not_of_others(other: Record, alike: bool) -> None:
     one = rutile(4.594, 2.959, 0.305)
     assert (misfit(pairs_of(one), pairs_of(other)) <= NOISE) is alike
     assert (misfit(pairs_of(other), pairs_of(one)) <= NOISE) is alike
+
+
+@pytest.mark.parametrize(
+    ("other", "alike"),
+    [
+        (rutile(4.65, 2.92, 0.32), True),  # a coordinate 0.1 angstrom away
+        (rutile(4.65, 2.92, 0.335), False),  # a coordinate too far
+        (rutile(4.65, 2.92, 0.305, "Sn"), False),
+        (rutile(4.594 * 1.1, 2.959 * 1.1, 0.305), False),
+    ],
+)
+def test_of_entries_built_alike_electrons_decide(other: Record, alike: bool) -> None:
+    other = replace(other, name="other")
+    assert (len(classes_of([rutile(4.594, 2.959, 0.305), other])) == 1) is alike
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("alpha-Keggin PW12O40", "alpha-Keggin SiW12O40", True),
+        ("alpha-Keggin PW12O40", "alpha-Keggin BW12O40", False),
+        ("Fe2O3 hematite", "Al2O3 corundum", False),
+        ("Fe3O4 magnetite", "NiFe2O4 trevorite", True),
+        ("CoIn2O4 inverse spinel", "CoIn2O4 spinel", False),
+    ],
+)
+def test_known_cases(one: str, other: str, alike: bool) -> None:
+    catalogue = Catalogue.load(own_too=False)
+    assert (len(classes_of([catalogue.find(one), catalogue.find(other)])) == 1) is alike
+
+
+def test_no_class_is_a_chain() -> None:
+    """Four steps of 3 electrons: neighbours are alike, but only leaders bring an entry into a class."""
+    steps = [rutile(4.594, 2.959, 0.305, element, element) for element in ("Ti", "V", "Cr", "Mn", "Fe", "Co")]
+    found = classes_of(steps)
+    assert len(found) > 1
+    for group in found:
+        leader = next(r for r in steps if r.name == group.leader)
+        for name in group.members:
+            alone = [leader, next(r for r in steps if r.name == name)][: 1 + (name != leader.name)]
+            assert len(classes_of(alone)) == 1
 
 
 def test_hypothetical_entries_lead_no_class_with_known_ones() -> None:
