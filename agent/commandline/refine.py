@@ -118,11 +118,16 @@ def refine(
     check_picture(plot)
     names = structure or []
     try:
+        _require_source(source)
         measured = [_pattern(path, qmin, qmax, unit, wavelength, source) for path in patterns]
         records = [_record(text) for text in names]
         kind = _kind(measured, records)
         words, values = tuple(_words(free)), _values(start)
         if kind == "G":
+            if source is not None or wavelength is not None:
+                fail(
+                    "--source, --wavelength: for powder patterns, but these are G(r); leave them out", as_json
+                )
             answer = _real_space(measured, records, words, values, span, noise, form_factors)
         else:
             answer = _intensity(measured[0], records, words, values, span, source)
@@ -176,6 +181,14 @@ def _intensity(
     from solvus.models.refinement.small_angle_model import USUAL, SmallAngleOptions, refine_small_angle
 
     return refine_small_angle(pattern, SmallAngleOptions(free=free or USUAL, start=start, window=span))
+
+
+def _require_source(source: str | None) -> None:
+    from solvus.models.refinement.parameters import RefinementError
+    from solvus.models.refinement.powder_model import SOURCES
+
+    if source is not None and source not in SOURCES:
+        raise RefinementError(f"--source: {source!r} is unknown; give one of {', '.join(SOURCES)}")
 
 
 def _kind(measured: list[Pattern], records: list[Record]) -> str:

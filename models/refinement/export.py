@@ -171,18 +171,21 @@ def _operation(group: Operations, m: int) -> str:
 
 
 def _xyz(record: Record) -> str:
-    names, places, _, _ = whole(record)
-    comment = record.name
+    """Atoms; where sites are shared or filled in part, every species with its share in a column ``occupancy``."""
+    names, places, _, filled = whole(record)
+    partly = bool((filled != 1.0).any())
+    column = ":occupancy:R:1" if partly else ""
+    comment = f'Properties=species:S:1:pos:R:3{column} name="{record.name}"' if partly else record.name
     if record.cell is not None:
         from ase.cell import Cell
 
         lattice = np.asarray(Cell.fromcellpar(record.cell).array)  # type: ignore[no-untyped-call]
         places = places @ lattice
         cell = " ".join(f"{v:.8f}" for v in lattice.ravel())
-        comment = f'Lattice="{cell}" Properties=species:S:1:pos:R:3 pbc="T T T"'
+        comment = f'Lattice="{cell}" Properties=species:S:1:pos:R:3{column} pbc="T T T"'
     rows = [
-        f"{element_of(name):2} {x:14.8f} {y:14.8f} {z:14.8f}"
-        for name, (x, y, z) in zip(names, places, strict=True)
+        f"{element_of(name):2} {x:14.8f} {y:14.8f} {z:14.8f}" + (f" {share:8.5f}" if partly else "")
+        for name, (x, y, z), share in zip(names, places, filled, strict=True)
     ]
     return "\n".join([str(len(rows)), comment, *rows]) + "\n"
 

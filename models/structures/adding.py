@@ -83,12 +83,12 @@ class Shelf:
 
 
 def structure_files(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are, and the structure files below each folder.
+    """Files as they are, found or not, and the structure files below each folder.
 
     Raises
     ------
     CatalogueError
-        When a path does not exist or a folder holds no structure file.
+        When a folder holds no structure file.
     """
     found: list[Path] = []
     for path in paths:
@@ -97,10 +97,8 @@ def structure_files(paths: Iterable[Path]) -> list[Path]:
             if not below:
                 raise CatalogueError(f"{path}: holds no .cif, .xyz, .vasp or POSCAR file")
             found += below
-        elif path.exists():
-            found.append(path)
         else:
-            raise CatalogueError(f"{path}: no such file or folder")
+            found.append(path)
     return list(dict.fromkeys(found))
 
 

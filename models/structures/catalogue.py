@@ -129,11 +129,14 @@ class Catalogue:
         Raises
         ------
         CatalogueError
-            For an unknown element, family, type or space group.
+            For an unknown element, family, type or space group, or limits in reverse order.
         """
         only = None if elements is None else require_elements(elements)
         needed = require_elements(containing)
         self._check(family, type, space_group)
+        for name, (low, high) in {"atoms": (smallest, largest), "span": span or (0.0, 0.0)}.items():
+            if not low <= high:
+                raise CatalogueError(f"{name}: {low:g} to {high:g} holds nothing; give the smaller one first")
         wanted_type = type.casefold() if type else None
         words = text.casefold().split()
 

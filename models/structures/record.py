@@ -65,13 +65,23 @@ class Record:
         return frozenset(name.rstrip("+-0123456789") for name in self.species)
 
     def atoms(self) -> Atoms:
-        """The whole cell, or the cluster. Site occupancies are not represented."""
+        """The whole cell, or the cluster, with one atom on each site.
+
+        A site that several species share holds the one that fills most of it (the first of equals), and a site that is
+        filled in part is there as a whole one. The shares of a crystal are in ``info["occupancy"]``, from where
+        `ase.io.write` puts them into a CIF.
+        """
         symbols = [name.rstrip("+-0123456789") for name in self.species]
         if self.cell is None:
             return Atoms(symbols, positions=self.positions)
+        share = np.array(self.occupancy or (1.0,) * len(symbols))
+        away = np.abs((self.positions[:, None] - self.positions + 0.5) % 1.0 - 0.5).max(axis=2)
+        site = (away < SAME_SITE).argmax(axis=1)  # the first species there
+        order = np.lexsort((-share, site))  # of atoms on one place, ase keeps the first
         atoms: Atoms = crystal(
-            symbols,
-            basis=self.positions,
+            [symbols[k] for k in order],
+            basis=self.positions[order],
+            occupancies=None if (share == 1.0).all() else share[order].tolist(),
             spacegroup=self.space_group or 1,
             setting=self.setting,
             cellpar=list(self.cell),

@@ -26,6 +26,7 @@ from solvus.models.structures.clusters import metals
 from solvus.models.structures.record import Family, Record
 from solvus.models.structures.same import composition, fingerprint, same, site_counts
 from solvus.models.structures.structure_files import LARGEST_CLUSTER, StructureFileError, read_structure
+from solvus.models.structures.symmetry_search import symmetry_dataset
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +62,7 @@ def read_records(path: Path, name: str | None = None) -> list[Record]:
         When the file is missing or cannot be understood, or its structure has no sense; one sentence names the file.
     """
     if not path.is_file():
-        raise StructureFileError(f"{path}: no such file")
+        raise StructureFileError(f"{path}: no such file or folder")
     if path.suffix.lower() == ".cif":
         return list(records_of_cif(path.read_bytes(), path.name, name))
     atoms = _vasp(path) if VASP.search(path.name) else read_structure(path)
@@ -124,6 +125,11 @@ def _of_block(block: gemmi.cif.Block, file: str, name: str | None, source: str) 
             f"{file}: the space group {small.spacegroup_hm!r} is unknown; give its symmetry operations"
         )
     sites = [site for site in small.get_all_unit_cell_sites() if site.occ > 0.0]
+    for site in sites:
+        if site.element.atomic_number < 1:
+            raise StructureFileError(
+                f"{file}: {site.type_symbol or site.label!r} is no element that the library knows"
+            )
     places = np.array([site.fract.tolist() for site in sites]).reshape(-1, 3)
     lattice = np.array(small.cell.orth.mat.tolist()).T
     if not np.isfinite(places).all() or not places.size or not small.cell.volume >= SMALLEST_CELL:
@@ -228,17 +234,15 @@ def crystal_record(
     u = np.array([site[0][2] for site in sites])
     whole = _record_of(lattice, places, sites, 1, label, name, source)
     try:
-        data = _symmetry(lattice, places, numbers)
+        data = symmetry_dataset(lattice, places, numbers, SYMMETRY)
+        standard = symmetry_dataset(data.std_lattice, data.std_positions, data.std_types.tolist(), SYMMETRY)
     except spglib.SpglibError as error:
         raise StructureFileError(
             f"{file}: the atoms make no crystal ({error}); are two in one place?"
         ) from error
-    if data is None:
-        raise StructureFileError(f"{file}: the atoms make no crystal; are two in one place?")
     found = dict(zip(numbers, sites, strict=True))
     of_type = {n: float(u[np.array(numbers) == n].mean()) for n in found}
-    standard = _symmetry(data.std_lattice, data.std_positions, data.std_types.tolist())
-    if standard is None or data.number == 1:
+    if data.number == 1:
         return whole
     first = sorted(set(standard.equivalent_atoms.tolist()))
     kinds = [
@@ -251,10 +255,6 @@ def crystal_record(
     volume = abs(np.linalg.det(lattice)) / abs(np.linalg.det(data.std_lattice))
     complete = round(len(places) / volume) == len(reduced.atoms())
     return reduced if complete and same(fingerprint(whole), fingerprint(reduced), SYMMETRY * 2) else whole
-
-
-def _symmetry(lattice: Floats, places: Floats, numbers: list[int]) -> spglib.SpglibDataset | None:
-    return spglib.get_symmetry_dataset((lattice.tolist(), places.tolist(), numbers), symprec=SYMMETRY)
 
 
 def _require_sense(lattice: Floats, places: Floats, elements: set[str], file: str) -> None:

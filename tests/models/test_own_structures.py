@@ -15,6 +15,7 @@ from solvus.models.structures.adding import Outcome, Shelf, add_files, structure
 from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.catalogue_file import CatalogueError
 from solvus.models.structures.own import OwnLibrary, default_folder
+from solvus.models.structures.record import Record
 from solvus.models.structures.record_files import read_records
 from solvus.models.structures.same import fingerprint, same
 from solvus.models.structures.structure_files import StructureFileError
@@ -176,11 +177,12 @@ def test_each_bad_file_gets_one_sentence(tmp_path: Path, name: str, text: str | 
     assert "\n" not in str(caught.value)
 
 
-def test_empty_folders_and_missing_ones_are_said(tmp_path: Path) -> None:
+def test_an_empty_folder_is_said_and_a_missing_one_left_to_the_reader(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"holds no \.cif"):
         structure_files([tmp_path])
-    with pytest.raises(CatalogueError, match="no such"):
-        structure_files([tmp_path / "none"])
+    (missing,) = structure_files([tmp_path / "none"])
+    with pytest.raises(StructureFileError, match="no such file or folder"):
+        read_records(missing)
 
 
 def test_removing_and_broken_own_files(folder: Path, tmp_path: Path) -> None:
@@ -211,3 +213,23 @@ def test_a_cluster_keeps_its_shape(folder: Path) -> None:
     assert not record.periodic
     assert np.allclose(record.positions.mean(axis=0), 0.0, atol=1e-9)
     assert len(record.species) == 32
+
+
+def test_a_shared_site_holds_what_fills_most_of_it(tmp_path: Path) -> None:
+    record = Record(
+        name="mixed",
+        family="oxide",
+        type="rocksalt",
+        formula="Mg3Ni7O10",
+        species=("Mg", "Ni", "O"),
+        positions=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.5, 0.5, 0.5]]),
+        occupancy=(0.3, 0.7, 1.0),
+        source="test",
+        space_group=225,
+        cell=(4.19, 4.19, 4.19, 90.0, 90.0, 90.0),
+    )
+    atoms = record.atoms()
+    assert atoms.get_chemical_formula() == "Ni4O4"
+    write(tmp_path / "mixed.cif", atoms)
+    (back,) = read_records(tmp_path / "mixed.cif")
+    assert dict(zip(back.species, back.occupancy, strict=True)) == {"Ni": 0.7, "Mg": 0.3, "O": 1.0}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import spglib
 from ase.data import atomic_masses, atomic_numbers
 
 from solvus.models.structures.oxides.bond_valence import bonding
@@ -10,6 +9,7 @@ from solvus.models.structures.oxides.facts import Oxide
 from solvus.models.structures.oxides.polymorphs import published
 from solvus.models.structures.oxides.radii import RadiusError, split_ion
 from solvus.models.structures.oxides.symmetry import equivalent, lattice
+from solvus.models.structures.symmetry_search import symmetry_dataset
 
 OXIDES = published()
 NAMES = {oxide.name: oxide for oxide in OXIDES}
@@ -27,8 +27,7 @@ def found_space_group(oxide: Oxide) -> int:
         images = equivalent(oxide.space_group, oxide.setting, position)
         positions += list(images)
         numbers += [kinds.index(tuple(sorted(kind))) + 1] * len(images)
-    dataset = spglib.get_symmetry_dataset((lattice(oxide.cell), positions, numbers), symprec=1e-4)
-    return dataset.number
+    return int(symmetry_dataset(lattice(oxide.cell), positions, numbers, 1e-4).number)
 
 
 def test_collection_is_large_and_varied():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase.cluster import Icosahedron
@@ -290,6 +292,23 @@ def test_a_pattern_without_qmax_is_refused() -> None:
     blind = pattern.model_copy(update={"conditions": Conditions()})
     with pytest.raises(RefinementError, match="qmax"):
         refine(blind, RUTILE, Options(free=("scale",)))
+
+
+def test_exports_hold_the_shares_of_sites(tmp_path) -> None:
+    mixed = replace(
+        RUTILE,
+        species=("Ti", "Sn", "O"),
+        positions=np.vstack([RUTILE.positions[:1], RUTILE.positions]),
+        occupancy=(0.7, 0.3, 1.0),
+        u_iso=(0.005, 0.005, 0.008),
+    )
+    fit = refine(simulated([mixed], {}, level=0.01), mixed, Options(free=("scale", "a")))
+    for form in ("xyz", "cif", "stru"):
+        write_structure(fit, tmp_path / f"fit.{form}")
+    atoms = read(tmp_path / "fit.xyz")
+    assert sorted(atoms.arrays["occupancy"][[s == "Sn" for s in atoms.symbols]]) == [0.3, 0.3]
+    assert read(tmp_path / "fit.cif").info["occupancy"]["0"] == {"Ti": 0.7, "Sn": 0.3}
+    assert text_of(fit, "stru").count(" 0.3000") == 2
 
 
 def test_exports_hold_the_refined_structure(tmp_path) -> None:

@@ -31,6 +31,7 @@ from solvus.models.structures.oxides.symmetry import (
     operations,
 )
 from solvus.models.structures.record import SAME_SITE, Floats
+from solvus.models.structures.symmetry_search import symmetry_dataset
 
 FREE_PARAMETERS = {
     "cubic": [0],
@@ -136,10 +137,13 @@ def _facts(block: Block, name: str) -> CifFacts:
     cell = [_number(block[f"_cell_length_{x}"]) for x in "abc"]
     cell += [_number(block[f"_cell_angle_{x}"]) for x in ("alpha", "beta", "gamma")]
     rotations, translations = _operations(block)
-    kind = spglib.get_spacegroup_type_from_symmetry(
-        rotations, translations, lattice=lattice(cell), symprec=SAME_SITE
-    )
-    if kind is None:
+    try:
+        kind = spglib.get_spacegroup_type_from_symmetry(
+            rotations, translations, lattice=lattice(cell), symprec=SAME_SITE
+        )
+    except spglib.SpglibError as error:
+        raise ValueError("the symmetry operations form no space group") from error
+    if kind is None:  # before spglib 2.7
         raise ValueError("the symmetry operations form no space group")
     number = kind.number
     setting = _published_setting(number, rotations, translations)
@@ -218,11 +222,12 @@ def _standardise(
         images = distinct(rotations @ np.array(shared[0].position) + translations)
         positions += list(images)
         numbers += [len(kinds)] * len(images)
-    whole: Any = (lattice(cell), np.array(positions), numbers)
-    dataset = spglib.get_symmetry_dataset(whole, symprec=SAME_SITE)
-    if dataset is None or dataset.number != number:
-        found = None if dataset is None else dataset.number
-        raise ValueError(f"space group {number} is published, but the sites have {found}")
+    try:
+        dataset = symmetry_dataset(lattice(cell), np.array(positions), numbers, SAME_SITE)
+    except spglib.SpglibError as error:
+        raise ValueError(f"space group {number} is published, but the sites have none") from error
+    if dataset.number != number:
+        raise ValueError(f"space group {number} is published, but the sites have {dataset.number}")
     chosen: list[CifSite] = []
     for kind, shared in enumerate(kinds, start=1):
         images = dataset.std_positions[dataset.std_types == kind]

@@ -101,6 +101,8 @@ def test_small_angles_need_no_structure(folder: Path) -> None:
         (("ceria.gr", "-s", "ceria.cif", "--range", "80", "90"), "range"),
         (("ceria.gr", "-s", "ceria.cif", "--export", "fit.doc"), "endings"),
         (("ceria.gr", "-s", "ceria.cif", "--plot", "fit.doc"), "--plot"),
+        (("ceria.gr", "-s", "ceria.cif", "--source", "MoKb"), "--source: 'MoKb' is unknown"),
+        (("ceria.gr", "-s", "ceria.cif", "--source", "MoKa"), "for powder patterns"),
     ],
 )
 def test_refusals_are_one_sentence(folder: Path, words: tuple[str, ...], message: str) -> None:
