@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -19,15 +20,7 @@ from numpy.typing import NDArray
 
 from solvus.models.identification import Candidate, Descriptor, Identification, Verdict
 from solvus.models.pattern import Pattern, PatternError
-from solvus.models.recognition.candidates import Data, Refinement, log_likelihood, log_prior
-from solvus.models.recognition.compounds import (
-    Compound,
-    candidates_of,
-    complexity,
-    curve_of_compound,
-    explain,
-    log_support,
-)
+from solvus.models.recognition.candidates import Data, Refinement, complexity, log_likelihood, log_prior
 from solvus.models.recognition.metal_clusters import (
     EXPANSION,
     Question,
@@ -42,9 +35,13 @@ from solvus.models.recognition.quality import Quality, assess
 from solvus.models.recognition.size import bond_descriptor, diameter_descriptor
 from solvus.models.refinement.least_squares import QDAMP_PRIOR, calculated
 from solvus.models.scattering.simulate import pattern_of
-from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.clusters import metals
 from solvus.models.structures.library import Library, require_metal
+
+if TYPE_CHECKING:
+    # Compounds need torch, whose import takes two seconds; a campaign for metals does without.
+    from solvus.models.recognition.compounds import Compound
+    from solvus.models.structures.catalogue import Catalogue
 
 __all__ = ["curve_of", "identify", "pattern_of"]
 
@@ -135,7 +132,9 @@ def curve_of(
     quality = assess(pattern, r_range)
     data = Data(pattern.x, pattern.y, quality.qmin, quality.qmax)
     if candidate.structure not in {entry.name for entry in shelf.entries}:
-        record = (catalogue or Catalogue.load(own_too=False)).find(candidate.structure)
+        from solvus.models.recognition.compounds import curve_of_compound
+
+        record = (catalogue or _shipped()).find(candidate.structure)
         return curve_of_compound(record, candidate.parameters, pattern, data, r_range)
     entry = shelf.entry(candidate.structure)
     window = data.window(r_range, entry.span * candidate.parameters["bond_length"], thinning=None)
@@ -154,17 +153,27 @@ class _Wanted:
     @classmethod
     def of(cls, elements: list[str] | None, catalogue: Catalogue | None) -> _Wanted:
         if elements is None:
-            return cls(None, None, catalogue or Catalogue.load(own_too=False))
+            return cls(None, None, catalogue or _shipped())
         of_metals = [element for element in elements if element in metals()]
         if catalogue is None and len(of_metals) == len(elements):
             return cls(of_metals, frozenset(elements), None)
-        return cls(of_metals, frozenset(elements), catalogue or Catalogue.load(own_too=False))
+        return cls(of_metals, frozenset(elements), catalogue or _shipped())
 
     @property
     def possible(self) -> bool:
-        return self.metals != [] or (
-            self.catalogue is not None and bool(candidates_of(self.catalogue, self.elements))
-        )
+        if self.metals != []:
+            return True
+        if self.catalogue is None:
+            return False
+        from solvus.models.recognition.compounds import candidates_of
+
+        return bool(candidates_of(self.catalogue, self.elements))
+
+
+def _shipped() -> Catalogue:
+    from solvus.models.structures.catalogue import Catalogue
+
+    return Catalogue.load(own_too=False)
 
 
 def _require_elements(elements: Sequence[str]) -> None:
@@ -207,7 +216,7 @@ class _Answer:
             return self._none(refinement, compounds, against, limit)
         clusters = None if against else refinement
         logs = _cluster_support(clusters, question)
-        others = log_support(good, question.data, question.r_range)
+        others = _compound_support(good, question)
         together = np.concatenate([logs, others])
         weight = np.exp(together - together.max())
         share = weight / weight.sum()
@@ -226,6 +235,8 @@ class _Answer:
         question = self.question
         if self.wanted.catalogue is None:
             return []
+        from solvus.models.recognition.compounds import explain
+
         return explain(
             question.pattern,
             question.data,
@@ -270,7 +281,7 @@ class _Answer:
                     f"as in {', '.join(others)}"
                 )
         logs = _cluster_support(refinement, question)
-        together = np.concatenate([logs, log_support(compounds, question.data, question.r_range)])
+        together = np.concatenate([logs, _compound_support(compounds, question)])
         weight = np.exp(together - together.max())
         found = self._ranked(refinement, compounds, weight / weight.sum())
         return self._made("none", (*reasons, *question.remarks), found)
@@ -305,6 +316,15 @@ def _cluster_support(refinement: Refinement | None, question: Question) -> Float
     )
     price = complexity(CLUSTER_PARAMETERS, question.data, question.r_range)
     return np.asarray(logs + np.array([log_prior(c.entry) for c in refinement.candidates]) - price)
+
+
+def _compound_support(compounds: Sequence[Compound], question: Question) -> Floats:
+    """The same of each compound."""
+    if not compounds:
+        return np.zeros(0)
+    from solvus.models.recognition.compounds import log_support
+
+    return log_support(compounds, question.data, question.r_range)
 
 
 def _cluster_descriptors(refinement: Refinement, share: Floats, question: Question) -> dict[str, Descriptor]:

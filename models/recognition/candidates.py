@@ -212,6 +212,12 @@ def log_likelihood(
     return logs
 
 
+def complexity(parameters: int, data: Data, r_range: tuple[float, float]) -> float:
+    """k/2 log n, the price of k free parameters (Schwarz, Ann. Stat. 6, 461 (1978))."""
+    counted = max(INDEPENDENT_SHARE * data.independent_points(r_range), math.e)
+    return 0.5 * parameters * math.log(counted)
+
+
 def log_prior(entry: Entry) -> float:
     """Multiply twinned particles strain more the more atoms they have, and give way to fcc."""
     return -((entry.n_atoms / TWINNING_LIMIT) ** 2) if entry.family in MULTIPLY_TWINNED else 0.0

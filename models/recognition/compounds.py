@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvus.models.pattern import Pattern
-from solvus.models.recognition.candidates import INDEPENDENT_SHARE, Data, log_likelihood
+from solvus.models.recognition.candidates import Data, complexity, log_likelihood
 from solvus.models.recognition.screening import Hit, screen, worth_refining
 from solvus.models.recognition.signatures import Radiation, Signatures, shipped, signatures_of
 from solvus.models.refinement.least_squares import QDAMP_PRIOR, r_weighted
@@ -144,12 +144,6 @@ def log_support(compounds: Sequence[Compound], data: Data, r_range: tuple[float,
     """Logarithm of likelihood and prior of each."""
     logs = log_likelihood(np.array([c.r_w for c in compounds]), data, r_range)
     return np.asarray(logs + np.array([c.log_prior for c in compounds]))
-
-
-def complexity(parameters: int, data: Data, r_range: tuple[float, float]) -> float:
-    """k/2 log n."""
-    counted = max(INDEPENDENT_SHARE * data.independent_points(r_range), math.e)
-    return 0.5 * parameters * math.log(counted)
 
 
 def _signatures(items: dict[str, Item], radiation: Radiation) -> Signatures:

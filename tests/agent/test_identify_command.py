@@ -64,8 +64,8 @@ def test_a_good_file_beside_a_bad_one(measured: Path, tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["absent.gr"], "no such file"),
-        (["GOOD", "--elements", "Xx"], "'Xx' is not a chemical element"),
-        (["GOOD", "--elements", ","], "at least one metal"),
+        (["GOOD", "--elements", "Xx"], "elements: 'Xx' is unknown"),
+        (["GOOD", "--elements", ","], "name at least one"),
         (["GOOD", "--range", "20", "2"], "no range"),
         (["GOOD", "--plot", "a.txt"], ".png"),
     ],

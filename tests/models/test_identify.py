@@ -77,6 +77,7 @@ def test_the_answer_is_deterministic() -> None:
     assert identify(pattern, elements=["Au"]) == identify(pattern, elements=["Au"])
 
 
+@pytest.mark.slow
 def test_without_elements_the_bond_length_speaks() -> None:
     answer = identify(pattern_of("Pt icosahedron-147", CONDITIONS, R))
     assert answer.candidates[0].family == "icosahedral"
@@ -136,6 +137,7 @@ def test_what_the_library_lacks_is_none_of_these() -> None:
     assert "the best compound" in " ".join(answer.reasons)
 
 
+@pytest.mark.slow
 def test_an_oxide_particle_is_found_without_its_composition() -> None:
     """A cube of magnesia; that the library fits it by a sphere costs something."""
     rocksalt = bulk("MgO", "rocksalt", a=4.21, cubic=True).repeat(5)

@@ -127,7 +127,7 @@ def test_the_shipped_catalogue_is_what_build_makes() -> None:
 
 def test_an_interrupted_fetch_keeps_what_it_has(tmp_path: Path) -> None:
     """Ctrl-C during the pause between two requests."""
-    with serving(Database(scales=(1.1, 1.14, 1.18, 1.22, 1.26, 1.30, 1.34))) as base:
+    with serving(Database(scales=tuple(1.1 + 0.04 * k for k in range(40)))) as base:
         command = [sys.executable, "-m", "solvus", "library", "fetch", "cod", "--elements", "Ti,O"]
         process = subprocess.Popen(
             [*command, "--base", f"{base}/cod", "--library", str(tmp_path / "own")],
