@@ -24,7 +24,13 @@ from scipy.fft import next_fast_len
 
 from solvus.models.scattering.curves import Curves
 from solvus.models.scattering.form_factors import Radiation, amplitude_terms, form_factors
-from solvus.models.scattering.pair_table import PairTable, pair_table, species_numbers, spread_rows
+from solvus.models.scattering.pair_table import (
+    PairTable,
+    largest_distance,
+    pair_table,
+    species_numbers,
+    spread_rows,
+)
 from solvus.models.scattering.pairs import Pairs, displacements_of, vectors_of, weights_of
 from solvus.models.scattering.settings import Number, Settings, SettingsError
 from solvus.models.scattering.sine_transforms import to_half_steps
@@ -48,13 +54,39 @@ def exact_curves(structure: Structure, settings: Settings) -> Curves:
     """Curves of a structure: see :func:`solvus.models.scattering.calculate.calculate`."""
     if settings.qmax is None:
         return real_space(structure, settings)  # a plain sum of Gaussians has no window to differ by
-    return curves_of(table_for(structure, settings), settings)
+    size = structure.batch or 1
+    part = max(1, CHUNK // _numbers(structure, settings))
+    if part >= size:
+        return curves_of(table_for(structure, settings), settings)
+    _one_size(structure, settings)
+    limits = _Limits.of(settings)
+    reach = None if structure.lattice is not None else largest_distance(structure)
+    done = [
+        _pass(
+            table_for(structure.part(k, k + part), settings, reach=reach),
+            settings.part(k, k + part),
+            limits,
+        )
+        for k in range(0, size, part)
+    ]
+    return _put_together(done)
 
 
-def table_for(structure: Structure, settings: Settings) -> PairTable:
+def _numbers(structure: Structure, settings: Settings) -> int:
+    """About how many numbers one structure of a batch needs at once: the stencils of its pairs."""
+    n = len(structure.species)
+    pairs = 0.5 * n**2
+    if structure.lattice is not None:
+        reach = settings.rmax / _least(settings.expansion) + settings.extension
+        pairs *= 4.0 / 3.0 * math.pi * reach**3 / float(structure.volume().detach().min())
+    return max(1, round(READ * pairs))
+
+
+def table_for(structure: Structure, settings: Settings, *, reach: float | None = None) -> PairTable:
     """The distances of a structure, for any settings of the same or smaller rmax, Qmax and range of expansion.
 
-    Make it once for many conditions of one structure; :func:`curves_of` does the rest.
+    Make it once for many conditions of one structure; :func:`curves_of` does the rest. ``reach`` : see
+    :func:`solvus.models.scattering.pair_table.pair_table`.
     """
     return pair_table(
         structure,
@@ -62,6 +94,7 @@ def table_for(structure: Structure, settings: Settings) -> PairTable:
         rmax=settings.rmax / _least(settings.expansion),
         extension=settings.extension,
         one_u=settings.u_iso is not None,
+        reach=reach,
     )
 
 
@@ -91,20 +124,27 @@ def curves_of(table: PairTable, settings: Settings) -> Curves:
     SettingsError
         For several expansions of a table whose pairs are kept one by one.
     """
-    batched = settings.batched()
-    sizes = {len(v) for v in batched.values()}
-    if table.structure.batch is not None:
-        sizes.add(table.structure.batch)
-    if len(sizes) > 1:
-        raise SettingsError(f"settings: batches of {sorted(sizes)} do not go together; use one size")
+    size = _one_size(table.structure, settings)
     limits = _Limits.of(settings)
-    if not sizes:
+    if size is None:
         return _pass(table, settings, limits)
-    size = sizes.pop()
     part = max(1, CHUNK // (8 * table.nodes * len(table.pair)))
     if part >= size or table.structure.batch is not None:
         return _pass(table, settings, limits)
-    done = [_pass(table, settings.part(k, k + part), limits) for k in range(0, size, part)]
+    return _put_together([_pass(table, settings.part(k, k + part), limits) for k in range(0, size, part)])
+
+
+def _one_size(structure: Structure, settings: Settings) -> int | None:
+    """The b of settings and structure, ``None`` for one curve."""
+    sizes = {len(v) for v in settings.batched().values()}
+    if structure.batch is not None:
+        sizes.add(structure.batch)
+    if len(sizes) > 1:
+        raise SettingsError(f"settings: batches of {sorted(sizes)} do not go together; use one size")
+    return sizes.pop() if sizes else None
+
+
+def _put_together(done: Sequence[Curves]) -> Curves:
     q = done[0].q if done[0].q.ndim == 1 else _joined([c.q for c in done])
     return replace(done[0], q=q, g=_joined([c.g for c in done]), f=_joined([c.f for c in done]))
 

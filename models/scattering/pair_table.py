@@ -111,7 +111,13 @@ def _channels(kinds: torch.Tensor, number: torch.Tensor) -> _Channels:
 
 
 def pair_table(
-    structure: Structure, *, step: float, rmax: float, extension: float, one_u: bool = False
+    structure: Structure,
+    *,
+    step: float,
+    rmax: float,
+    extension: float,
+    one_u: bool = False,
+    reach: float | None = None,
 ) -> PairTable:
     """Find the distances.
 
@@ -121,6 +127,7 @@ def pair_table(
     rmax : distances of a crystal up to here count in full; a cluster's always do.
     extension : length of the taper that follows, angstrom.
     one_u : the displacements will be given with the conditions, the same for all sites.
+    reach : of a finite structure, so that several tables share a grid; by default its largest distance.
 
     Raises
     ------
@@ -138,7 +145,7 @@ def pair_table(
         structure=structure,
         species=names,
         step=step,
-        reach=rmax + extension if crystalline else _diameter(structure),
+        reach=rmax + extension if crystalline else reach or largest_distance(structure),
         taper=rmax if crystalline else math.inf,
         pair=channels.pair,
         amounts=_amounts(structure, kinds, channels) if crystalline else None,
@@ -237,7 +244,7 @@ def _kinds(structure: Structure, number: torch.Tensor) -> tuple[torch.Tensor, bo
     return (number, True) if separate else (kinds, False)
 
 
-def _diameter(structure: Structure) -> float:
+def largest_distance(structure: Structure) -> float:
     """Not less than the longest distance: twice the radius about the middle, angstrom."""
     places = structure.positions.detach()
     low, high = torch.aminmax(places, dim=-2, keepdim=True)

@@ -88,6 +88,19 @@ class Structure:
             raise StructureError(f"structure: batches of {sorted(sizes)} do not go together; use one size")
         return sizes.pop() if sizes else None
 
+    def part(self, start: int, stop: int) -> Structure:
+        """Some of the b structures of a batch."""
+        plain = {"positions": 2, "occupancy": 1, "u": 3 if self.anisotropic else 1, "lattice": 2}
+        tensors = {name: getattr(self, name) for name in plain}
+        return replace(
+            self,
+            **{
+                name: tensor[start:stop]
+                for name, tensor in tensors.items()
+                if tensor is not None and tensor.ndim > plain[name]
+            },
+        )
+
     def volume(self) -> torch.Tensor:
         """Of the cell, angstrom^3."""
         if self.lattice is None:

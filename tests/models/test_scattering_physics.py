@@ -446,6 +446,23 @@ def test_a_pair_that_the_structure_lacks_is_refused() -> None:
             calculate(ceria(), replace(SHORT, pair=("Ti", "O")), convention=convention)
 
 
+@pytest.mark.parametrize("kind", ["cluster", "crystal"])
+def test_many_structures_are_computed_in_pieces(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = torch.Generator().manual_seed(3)
+    one = particle() if kind == "cluster" else ceria()
+    shaken = one.positions + 0.003 * torch.randn(
+        (5, *one.positions.shape), generator=draw, dtype=torch.float64
+    )
+    many = replace(one, positions=shaken)
+    chosen = replace(SHORT, qmax=torch.linspace(10.0, 14.0, 5, dtype=torch.float64))
+    whole = calculate(many, chosen)
+    monkeypatch.setattr("solvus.models.scattering.exact.CHUNK", 1)
+    pieces = calculate(many, chosen)
+    assert pieces.g.shape == whole.g.shape == (5, len(whole.r))
+    assert deviation(pieces.g, whole.g) < 1e-12
+    assert deviation(pieces.f, whole.f) < 1e-12
+
+
 def test_many_conditions_are_computed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     gold = cluster(["Au"] * 55, Icosahedron("Au", 3).positions)
     steps = torch.linspace(0.0, 1.0, 9, dtype=torch.float64)
