@@ -64,7 +64,11 @@ def simulate(
     radiation: Annotated[Literal["xray", "neutron"], typer.Option(help="Kind of beam.")] = "xray",
     wavelength: Annotated[
         float | None,
-        typer.Option(min=0.01, max=20.0, help="angstrom; gives powder lines the factors of I(2theta)."),
+        typer.Option(
+            min=0.01,
+            max=20.0,
+            help="angstrom; gives powder lines the factors of I(2theta), written over 2theta in .xy, .xye, .dat, .csv.",
+        ),
     ] = None,
     fwhm: Annotated[float, typer.Option(min=1e-4, max=1.0, help="Width of powder lines, 1/angstrom.")] = 0.02,
     diameter: Annotated[
@@ -129,7 +133,7 @@ def simulate(
     """
     import secrets
 
-    from solvus.models.formats.write import write_pattern
+    from solvus.models.formats.write import ANGLES, write_pattern
     from solvus.models.scattering.noise import NoiseModel
     from solvus.models.scattering.techniques import Instrument, simulated
 
@@ -173,7 +177,8 @@ def simulate(
                 ),
                 quantity=QUANTITIES.get(output.suffix.lower(), "S"),
             )
-        write_pattern(pattern, output)
+        angles = technique == "powder" and wavelength is not None and output.suffix.lower() in ANGLES
+        write_pattern(pattern, output, two_theta=angles)
     except ValueError as error:  # every refusal of the models is a ValueError that says what to do
         fail(str(error), as_json)
     if plot is not None:

@@ -1,8 +1,8 @@
 """Write a curve so that :func:`solvus.models.formats.read.read_pattern` gives the same pattern back.
 
 The ending chooses the layout: ``.gr .sq .fq .iq`` as PDFgetX3 writes them, ``.chi`` as Fit2D does, ``.xy .xye .dat``
-with the conditions as comments, ``.csv``, and NeXus/HDF5. Q is always written in 1/angstrom, r in angstrom, and S(Q)
-as S(Q), never S(Q) - 1; the header says all three.
+with the conditions as comments, ``.csv``, and NeXus/HDF5. Q is written in 1/angstrom unless 2theta is asked for, r in
+angstrom, and S(Q) as S(Q), never S(Q) - 1; the header says all three.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from solvus.models.formats.read import NEXUS
 from solvus.models.formats.units import QUANTITY_OF_SUFFIX
+from solvus.models.formats.units import two_theta as angle_of
 from solvus.models.pattern import Pattern
 from solvus.models.pattern_files import write_gr
 from solvus.models.text_file import refuse
@@ -28,8 +29,16 @@ FREE = {".dat", ".csv", ".txt"}
 WORD = {"G": "gr", "F": "fq", "S": "sq", "I": "iq"}
 
 
-def write_pattern(pattern: Pattern, path: Path | str) -> None:
+ANGLES = {".xy", ".xye", ".dat", ".csv"}
+"""Endings of files that diffractometers write over 2theta."""
+
+
+def write_pattern(pattern: Pattern, path: Path | str, *, two_theta: bool = False) -> None:
     """Write one curve.
+
+    Parameters
+    ----------
+    two_theta : write I over 2theta in degrees instead of Q; for ``ANGLES`` and a pattern that knows its wavelength.
 
     Raises
     ------
@@ -38,6 +47,10 @@ def write_pattern(pattern: Pattern, path: Path | str) -> None:
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if two_theta and (
+        pattern.quantity != "I" or suffix not in ANGLES or pattern.conditions.wavelength is None
+    ):
+        refuse(path, f"2theta needs I, a wavelength and one of the endings {', '.join(sorted(ANGLES))}")
     if suffix in NEXUS:
         from solvus.models.formats.nexus import write_nexus
 
@@ -51,15 +64,18 @@ def write_pattern(pattern: Pattern, path: Path | str) -> None:
     if suffix == ".gr":
         write_gr(pattern, path)
         return
-    text = {".chi": _fit2d, ".csv": _csv}.get(suffix, _commented)(pattern, path)
+    text = _fit2d(pattern, path) if suffix == ".chi" else _commented(pattern, suffix, two_theta)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         refuse(path, f"cannot be written ({error.strerror})")
 
 
-def _rows(pattern: Pattern, separator: str) -> list[str]:
-    columns = [pattern.x, pattern.y] + ([] if pattern.dy is None else [pattern.dy])
+def _rows(pattern: Pattern, separator: str, two_theta: bool = False) -> list[str]:
+    x = pattern.x
+    if two_theta and pattern.conditions.wavelength is not None:
+        x = np.degrees(angle_of(x, pattern.conditions.wavelength))
+    columns = [x, pattern.y] + ([] if pattern.dy is None else [pattern.dy])
     return [separator.join(repr(float(v)) for v in row) for row in np.stack(columns, axis=1)]
 
 
@@ -73,18 +89,13 @@ def _settings(pattern: Pattern) -> list[str]:
     return lines
 
 
-def _commented(pattern: Pattern, path: Path) -> str:
-    x, y = LABEL[pattern.quantity]
-    label = f"#L {x}  {y}" + ("" if pattern.dy is None else f"  d{pattern.quantity}")
+def _commented(pattern: Pattern, suffix: str, two_theta: bool) -> str:
+    """Conditions as comments, then the columns under their names."""
+    separator, mark = (",", "") if suffix == ".csv" else ("  ", "#L ")
+    x, y = ("2theta(degrees)", "I(2theta)") if two_theta else LABEL[pattern.quantity]
+    label = mark + separator.join([x, y] + ([] if pattern.dy is None else [f"d{pattern.quantity}"]))
     header = [f"# {line}" for line in _settings(pattern)]
-    return "\n".join([*header, label, *_rows(pattern, "  ")]) + "\n"
-
-
-def _csv(pattern: Pattern, path: Path) -> str:
-    x, y = LABEL[pattern.quantity]
-    label = ",".join([x, y] + ([] if pattern.dy is None else [f"d{pattern.quantity}"]))
-    header = [f"# {line}" for line in _settings(pattern)]
-    return "\n".join([*header, label, *_rows(pattern, ",")]) + "\n"
+    return "\n".join([*header, label, *_rows(pattern, separator, two_theta)]) + "\n"
 
 
 def _fit2d(pattern: Pattern, path: Path) -> str:

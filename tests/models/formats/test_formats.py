@@ -207,3 +207,30 @@ def test_nexus_without_a_unit_asks(tmp_path: Path) -> None:
         other.attrs["NX_class"] = "NXdata"
     with pytest.raises(PatternError, match="2 NXdata groups"):
         read_pattern(path)
+
+
+@pytest.mark.parametrize("ending", [".xy", ".csv"])
+def test_intensities_are_written_over_the_angle_and_read_back(tmp_path: Path, ending: str) -> None:
+    q = np.arange(1.0, 6.0, 0.01)
+    pattern = Pattern(
+        quantity="I",
+        x_unit="1/angstrom",
+        x=q,
+        y=100.0 + np.sin(q),
+        conditions=Conditions(wavelength=1.5406, qmin=1.0, qmax=6.0),
+    )
+    file = tmp_path / f"powder{ending}"
+    write_pattern(pattern, file, two_theta=True)
+    first = next(line for line in file.read_text().splitlines() if line[0].isdigit() and "theta" not in line)
+    assert float(first.replace(",", " ").split()[0]) == pytest.approx(
+        np.degrees(2 * np.arcsin(1.5406 / (4 * np.pi)))
+    )
+    back = read_pattern(file).pattern
+    np.testing.assert_allclose(back.x, q, rtol=1e-9)
+    np.testing.assert_allclose(back.y, pattern.y, rtol=1e-12)
+
+
+def test_an_angle_needs_a_wavelength(tmp_path: Path) -> None:
+    pattern = Pattern(quantity="I", x_unit="1/angstrom", x=np.arange(1.0, 6.0, 0.01), y=np.ones(500))
+    with pytest.raises(PatternError, match="2theta needs"):
+        write_pattern(pattern, tmp_path / "powder.xy", two_theta=True)
