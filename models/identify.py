@@ -3,8 +3,8 @@
     quality gate -> metal clusters: coarse match with the whole library -> refinements       ->  verdict,
                  -> compounds: screening of the whole catalogue -> refinements               ->  probabilities
 
-Everything is deterministic and runs on one thread. Lengths in angstrom, Q in 1/angstrom. Where only metals may be
-present, and no catalogue is given, compounds are left out: nothing but clusters can explain the pattern then.
+Everything is deterministic, on one thread in each process. Lengths in angstrom, Q in 1/angstrom. Where only metals may
+be present, and no catalogue is given, compounds are left out: nothing but clusters can explain the pattern then.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def identify(
     qbroad: float | None = None,
     library: Library | None = None,
     catalogue: Catalogue | None = None,
+    processes: int = 1,
 ) -> Identification:
     """Say which structure a pattern shows.
 
@@ -81,6 +82,7 @@ def identify(
     qdamp : the instrument's damping, 1/angstrom; by default the pattern's own, and where that is unknown it
         is refined for clusters and taken as usual for compounds.
     catalogue : of compounds; by default the shipped one, without a user's own structures.
+    processes : in which compounds are refined; the answer does not depend on their number.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def identify(
         library,
         _remarks(quality, pattern.conditions.qbroad if qbroad is None else qbroad),
     )
-    answer = _Answer(question, wanted, top)
+    answer = _Answer(question, wanted, top, processes)
     if quality.reasons:
         return answer.without("poor_data", quality.reasons)
     if not wanted.possible:
@@ -204,6 +206,7 @@ class _Answer:
     question: Question
     wanted: _Wanted
     top: int
+    processes: int
 
     def identified(self) -> Identification:
         question, wanted = self.question, self.wanted
@@ -244,6 +247,7 @@ class _Answer:
             elements=self.wanted.elements,
             qdamp=QDAMP_PRIOR[0] if question.qdamp is None else question.qdamp,
             catalogue=self.wanted.catalogue,
+            processes=self.processes,
         )
 
     def _ranked(

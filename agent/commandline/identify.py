@@ -6,6 +6,7 @@ Only the edge is here: files in, a table or one JSON document out. The answer it
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from solvus.models.pattern import Pattern
     from solvus.models.structures.catalogue import Catalogue
 
+PROCESSES = min(4, os.cpu_count() or 1)
+"""In which the best compounds are refined; more would wait for the slowest."""
 WORDS = {
     "identified": "[green]identified[/green]",
     "none": "[yellow]none of these[/yellow]: nothing in the library explains the pattern",
@@ -135,7 +138,13 @@ def _answer(
 
     pattern = read_gr(path)
     return pattern, identify_pattern(
-        pattern, elements=elements, r_range=r_range, top=top, qdamp=qdamp, catalogue=catalogue
+        pattern,
+        elements=elements,
+        r_range=r_range,
+        top=top,
+        qdamp=qdamp,
+        catalogue=catalogue,
+        processes=PROCESSES,
     )
 
 

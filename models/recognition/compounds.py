@@ -12,7 +12,8 @@ relative to the library's, and a fixed price for whatever no crystallographer wo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ from solvus.models.refinement.least_squares import QDAMP_PRIOR, r_weighted
 from solvus.models.refinement.parameters import RefinementError
 from solvus.models.refinement.refine import Options, refine
 from solvus.models.refinement.refinement import Refinement
+from solvus.models.structures.build import worker_pool
 from solvus.models.structures.catalogue import Catalogue, Item
 from solvus.models.structures.record import Record
 
@@ -64,8 +66,12 @@ class Compound:
     @property
     def r_w(self) -> float:
         """Without weights, as for clusters."""
-        curve = self.fit.curves[0]
-        return r_weighted(curve.observed, curve.calculated)
+        return _plain_r_w(self.fit)
+
+
+def _plain_r_w(fit: Refinement) -> float:
+    curve = fit.curves[0]
+    return r_weighted(curve.observed, curve.calculated)
 
 
 def explain(
@@ -76,6 +82,7 @@ def explain(
     elements: frozenset[str] | None,
     qdamp: float,
     catalogue: Catalogue,
+    processes: int = 1,
 ) -> list[Compound]:
     """Refined structures, most probable first; empty when the catalogue holds none of these elements.
 
@@ -83,6 +90,7 @@ def explain(
     ----------
     elements : that the sample may hold; ``None`` for any.
     qdamp : of the instrument, 1/angstrom.
+    processes : to refine in, spawned, one thread each; the answer does not depend on their number.
     """
     items = {item.name: item for item in candidates_of(catalogue, elements)}
     radiation: Radiation = pattern.conditions.radiation
@@ -90,14 +98,18 @@ def explain(
     hits = screen(signatures, data, r_range, qdamp=qdamp)
     chosen = worth_refining(hits, [items[hit.name].type for hit in hits], MOST, EACH)
     measured = _as_assessed(pattern, data, qdamp)
-    found: list[Compound] = []
-    for hit in chosen:
-        if len(found) >= ALWAYS and _hopeless(hit, min(c.r_w for c in found)):
-            continue
-        refined = _refined(measured, items[hit.name], hit.diameter, r_range)
-        if refined is not None:
-            prior = _log_prior(items[hit.name], refined, data, r_range)
-            found.append(Compound(items[hit.name], refined, prior))
+    jobs = [_Job(measured, items[hit.name].record, hit.diameter, r_range) for hit in chosen]
+    with _mapping(processes if len(jobs) > ALWAYS else 1) as mapped:
+        fits = list(mapped(_refined, jobs[:ALWAYS]))
+        best = min((_plain_r_w(fit) for fit in fits if fit is not None), default=1.0)
+        rest = [k for k in range(ALWAYS, len(jobs)) if not _hopeless(chosen[k], best)]
+        fits += mapped(_refined, [jobs[k] for k in rest])
+    tried = [items[chosen[k].name] for k in [*range(min(ALWAYS, len(jobs))), *rest]]
+    found = [
+        Compound(item, fit, _log_prior(item, fit, data, r_range))
+        for item, fit in zip(tried, fits, strict=True)
+        if fit is not None
+    ]
     weight = log_support(found, data, r_range)
     order = sorted(range(len(found)), key=lambda k: (-weight[k], found[k].item.name))
     return [found[k] for k in order]
@@ -153,22 +165,39 @@ def _signatures(items: dict[str, Item], radiation: Radiation) -> Signatures:
     return held.joined(signatures_of(own, radiation)) if own else held
 
 
-def _refined(
-    pattern: Pattern, item: Item, diameter: float, r_range: tuple[float, float]
-) -> Refinement | None:
+@dataclass(frozen=True)
+class _Job:
+    """One refinement, as it travels to a worker."""
+
+    pattern: Pattern
+    record: Record
+    diameter: float
+    r_range: tuple[float, float]
+
+
+@contextmanager
+def _mapping(processes: int) -> Iterator[Callable[..., Iterable[Refinement | None]]]:
+    """``map``, in this process or in workers."""
+    if processes == 1:
+        yield map
+        return
+    with worker_pool(processes) as pool:
+        yield pool.map
+
+
+def _refined(job: _Job) -> Refinement | None:
     """``None`` for a structure that cannot be refined on these data."""
-    record = item.record
-    start = {"diameter": min(diameter, BULK)} if record.periodic else {}
-    size = ("diameter",) if record.periodic else ()
+    start = {"diameter": min(job.diameter, BULK)} if job.record.periodic else {}
+    size = ("diameter",) if job.record.periodic else ()
     options = Options(
         free=("scale", "lattice", "u", "delta2", *size),
         start=start,
-        window=r_range,
+        window=job.r_range,
         noise="independent",
         most=EVALUATIONS,
     )
     try:
-        return refine(pattern, record, options)
+        return refine(job.pattern, job.record, options)
     except RefinementError:
         return None
 
