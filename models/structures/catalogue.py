@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 from ase.data import atomic_numbers
 
+from solvus.models.scattering.form_factors import element_of
 from solvus.models.structures import catalogue_file, classes_file, own
 from solvus.models.structures.catalogue_file import CatalogueError
 from solvus.models.structures.clusters import metals
@@ -292,7 +293,7 @@ def _item_of(entry: Mapping[str, Any], origin: Origin) -> Item:
         family=document["family"],
         type=document["type"],
         formula=document["formula"],
-        elements=frozenset(species.rstrip("+-0123456789") for species in document["species"]),
+        elements=frozenset(element_of(species) for species in document["species"]),
         space_group=document.get("space_group"),
         n_atoms=entry["n_atoms"],
         span=entry["span"],

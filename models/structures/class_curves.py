@@ -22,6 +22,7 @@ from ase.spacegroup import Spacegroup
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from solvus.models.scattering.form_factors import element_of
 from solvus.models.structures.record import SAME_SITE, Record
 
 Floats = NDArray[np.float64]
@@ -129,7 +130,7 @@ def _group(number: int, setting: int) -> Spacegroup:
 def sites_of(record: Record) -> tuple[Floats, Floats, Floats, Floats]:
     """Lattice, one place of each orbit (cartesian), its electrons and how many atoms it stands for."""
     share = np.array(record.occupancy or (1.0,) * len(record.species))
-    electrons = share * [atomic_numbers[name.rstrip("+-0123456789")] for name in record.species]
+    electrons = share * [atomic_numbers[element_of(name)] for name in record.species]
     if record.cell is None:
         return np.eye(3), record.positions, electrons, np.ones(len(electrons))
     lattice = Cell.fromcellpar(record.cell).array  # type: ignore[no-untyped-call]

@@ -14,6 +14,8 @@ from ase import Atoms
 from ase.spacegroup import crystal
 from numpy.typing import NDArray
 
+from solvus.models.scattering.form_factors import element_of
+
 Floats = NDArray[np.float64]
 Family = Literal["metal", "oxide", "polyoxometalate", "compound"]
 
@@ -62,7 +64,7 @@ class Record:
     @property
     def elements(self) -> frozenset[str]:
         """Chemical elements, without charges."""
-        return frozenset(name.rstrip("+-0123456789") for name in self.species)
+        return frozenset(element_of(name) for name in self.species)
 
     def atoms(self) -> Atoms:
         """The whole cell, or the cluster, with one atom on each site.
@@ -71,7 +73,7 @@ class Record:
         filled in part is there as a whole one. The shares of a crystal are in ``info["occupancy"]``, from where
         `ase.io.write` puts them into a CIF.
         """
-        symbols = [name.rstrip("+-0123456789") for name in self.species]
+        symbols = [element_of(name) for name in self.species]
         if self.cell is None:
             return Atoms(symbols, positions=self.positions)
         share = np.array(self.occupancy or (1.0,) * len(symbols))

@@ -15,6 +15,7 @@ from ase.neighborlist import neighbor_list
 from ase.spacegroup import Spacegroup
 from numpy.typing import NDArray
 
+from solvus.models.scattering.form_factors import element_of
 from solvus.models.structures.record import SAME_SITE, Record
 
 Floats = NDArray[np.float64]
@@ -56,7 +57,7 @@ def composition(record: Record, counts: list[int]) -> dict[str, float]:
     occupancy = record.occupancy or (1.0,) * len(record.species)
     amounts: dict[str, float] = {}
     for species, share, count in zip(record.species, occupancy, counts, strict=True):
-        element = species.rstrip("+-0123456789")
+        element = element_of(species)
         amounts[element] = amounts.get(element, 0.0) + count * share
     return amounts
 
