@@ -357,5 +357,7 @@ def _candidate(compound: Compound, probability: float) -> Candidate:
         elements=tuple(sorted(compound.item.elements)),
         probability=min(1.0, probability),
         r_w=compound.r_w,
-        parameters={name: value.value for name, value in compound.fit.values.items() if value.free},
+        parameters={
+            name: value.value for name, value in compound.fit.values.items() if value.free or name == "qdamp"
+        },
     )

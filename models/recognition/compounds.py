@@ -23,7 +23,7 @@ from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data, complexity, log_likelihood
 from solvus.models.recognition.screening import Hit, screen, worth_refining
 from solvus.models.recognition.signatures import Radiation, Signatures, shipped, signatures_of
-from solvus.models.refinement.least_squares import QDAMP_PRIOR, r_weighted
+from solvus.models.refinement.least_squares import r_weighted
 from solvus.models.refinement.parameters import RefinementError
 from solvus.models.refinement.refine import Options, refine
 from solvus.models.refinement.refinement import Refinement
@@ -129,11 +129,11 @@ def curve_of_compound(
     r_range: tuple[float, float],
 ) -> Floats:
     """G(r) of refined values on the pattern's own points within ``r_range``."""
-    qdamp = QDAMP_PRIOR[0] if pattern.conditions.qdamp is None else pattern.conditions.qdamp
     options = Options(
         free=("scale",), start=dict(parameters), window=r_range, noise="independent", capture=0.0
     )
-    return refine(_as_assessed(pattern, data, qdamp), record, options).curves[0].calculated
+    measured = _as_assessed(pattern, data, parameters["qdamp"])
+    return refine(measured, record, options).curves[0].calculated
 
 
 def _as_assessed(pattern: Pattern, data: Data, qdamp: float) -> Pattern:

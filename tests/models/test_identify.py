@@ -250,9 +250,10 @@ def test_a_whole_keggin_ion_comes_before_its_fragments(shared: Path) -> None:
     assert all(c.r_w > best.r_w for c in answer.candidates if c.family != "alpha-Keggin")
 
 
-def test_a_compound_is_drawn_with_the_r_w_that_it_states(shared: Path) -> None:
+@pytest.mark.parametrize("qdamp", [None, 0.06])
+def test_a_compound_is_drawn_with_the_r_w_that_it_states(shared: Path, qdamp: float | None) -> None:
     pattern = read_gr(shared / "patterns" / "ceo2_nano.gr")
-    best = identify(pattern).candidates[0]
+    best = identify(pattern, qdamp=qdamp).candidates[0]
     assert best.structure == "CeO2 fluorite"
     assert best.parameters["a"] == pytest.approx(5.405, abs=0.01)
     inside = (pattern.x >= 1.6 - 1e-9) & (pattern.x <= 20.0 + 1e-9)
