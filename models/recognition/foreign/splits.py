@@ -1,0 +1,34 @@
+"""Structures of other chemistry, which a recogniser of metals, oxides and polyoxometalates must answer with "none".
+
+    foreign_records("training")    halides, nitrides, carbides, borides, hydrides, phosphides and arsenides, inorganic
+                                   molecules, packings of hard spheres
+    foreign_records("threshold")   silicides, germanides, antimonides, molecules with nitrogen or sulfur, carbon
+    foreign_records("test")        organics, chalcogenides, intermetallics, liquids
+
+The splits share structure types (rocksalt occurs in each) and no chemistry, so that what is learned from the first and
+fixed on the second is tested on compounds of a kind that neither holds.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from solvus.models.recognition.foreign.glasses import hard_spheres
+from solvus.models.recognition.foreign.molecules import molecules
+from solvus.models.recognition.foreign.prototypes import Split, crystals
+from solvus.models.structures.record import Record
+
+
+def foreign_records(split: Split, seed: int = 0) -> list[Record]:
+    """Every structure of a split, with unique names; always the same for one seed.
+
+    Parameters
+    ----------
+    seed : of the random packings.
+    """
+    return list(_records(split, seed))
+
+
+@cache
+def _records(split: Split, seed: int) -> tuple[Record, ...]:
+    return (*crystals(split), *molecules(split, seed), *hard_spheres(split, seed))
