@@ -3,8 +3,8 @@
 X-rays see how many electrons sit where, so a foreign crystal looks like one of the library when its sites are the same
 and its electrons are nearly in the same proportion. Two rules, both from the structure alone:
 
-- *built alike*: it has the sites of an oxide (:func:`solvus.models.structures.class_sites.matched`: same symmetry,
-  sites within 0.12 angstrom, cell lengths within 8 %), and the contrast between the electrons of both is at most
+- *built alike*: it has the sites of an oxide or metal (:func:`solvus.models.structures.class_sites.matched`: same
+  symmetry, sites within 0.12 angstrom, cell lengths within 8 %), and the contrast between the electrons of both is at most
   ``LEFT``; that is about the R_w that an exchange of the elements leaves. TiN is as far from a rocksalt oxide of
   Z = 25 as 0.5 %.
 - *one lattice*: without its lightest elements (whose omission makes a contrast of at most ``LEFT``: hydrogen beside
@@ -26,9 +26,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.class_sites import Frame, contrast, frame_of, matched
 from solvus.models.structures.classes import NOISE, STRETCH
-from solvus.models.structures.oxides.catalogue import oxides
 from solvus.models.structures.record import Record
 from solvus.models.structures.symmetry_search import symmetry_dataset
 
@@ -49,18 +49,33 @@ def indistinguishable(record: Record) -> bool:
         return False
     if _one_lattice(record.atoms()):
         return True
-    frame = frame_of(record)
-    return any(_alike(frame, other) for other in _oxide_frames(record.space_group, record.setting))
+    return any(_alike(record, other) for other in _crystals(record.space_group or 1))
 
 
-def _alike(frame: Frame, other: Frame) -> bool:
-    order = matched(other, frame, STRETCH)
-    return order is not None and contrast(other, frame, order) <= LEFT
+def _alike(record: Record, other: Record) -> bool:
+    sizes = np.array(record.cell) / np.array(other.cell)
+    if len(record.species) != len(other.species) or np.abs(sizes - 1.0).max() > STRETCH:
+        return False  # before the slower look at every site
+    one, two = _frame(other), frame_of(record)
+    order = matched(one, two, STRETCH)
+    return order is not None and contrast(one, two, order) <= LEFT
 
 
 @cache
-def _oxide_frames(space_group: int | None, setting: int) -> tuple[Frame, ...]:
-    return tuple(frame_of(r) for r in oxides() if (r.space_group, r.setting) == (space_group, setting))
+def _crystals(space_group: int) -> tuple[Record, ...]:
+    """Those of the shipped library with one space group."""
+    found = Catalogue.load(own_too=False).select(space_group=space_group)
+    return tuple(item.record for item in found if item.span is None)
+
+
+_frames: dict[str, Frame] = {}
+
+
+def _frame(record: Record) -> Frame:
+    """Of a library crystal, kept by its name."""
+    if record.name not in _frames:
+        _frames[record.name] = frame_of(record)
+    return _frames[record.name]
 
 
 def _one_lattice(atoms: Atoms) -> bool:

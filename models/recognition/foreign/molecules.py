@@ -8,23 +8,25 @@ and II/25; CRC Handbook of Chemistry and Physics, section 9). Packed molecules t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
 from ase.data.vdw import vdw_radii
-from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from solvus.models.recognition.foreign.packing import Body, droplet
 from solvus.models.recognition.foreign.prototypes import ForeignError, Split
+from solvus.models.recognition.foreign.shapes import alkane, fused_rings, shaped
 from solvus.models.structures.record import Record
-
-Floats = NDArray[np.float64]
 
 G2 = "G2 set of ase.build.molecule (Curtiss et al., J. Chem. Phys. 106 (1997) 1063)"
 GAS = "shape with the bond length of gas electron diffraction, Landolt-Boernstein II/7"
+MODEL = "model with the mean bond lengths of Allen et al., J. Chem. Soc. Perkin Trans. II (1987) S1"
 PACKED_ATOMS = 700
 """In the box of a packing; half of them are in the droplet, about 20 angstrom across."""
 FILLING = 0.57
@@ -32,55 +34,35 @@ FILLING = 0.57
 USUAL_CONTACT = 2.1
 """Contact radius of heavy elements without a van der Waals radius in the table (Bi, Te, ... have 1.9 to 2.2)."""
 
-_THIRD = 1.0 / np.sqrt(3.0)
-_SHAPES: dict[str, list[tuple[float, float, float]]] = {
-    "pair": [(1, 0, 0)],
-    "line": [(0, 0, 1), (0, 0, -1)],
-    "triangle": [(1, 0, 0), (-0.5, 0.75**0.5, 0), (-0.5, -(0.75**0.5), 0)],
-    "tetrahedron": [
-        (_THIRD, _THIRD, _THIRD),
-        (_THIRD, -_THIRD, -_THIRD),
-        (-_THIRD, _THIRD, -_THIRD),
-        (-_THIRD, -_THIRD, _THIRD),
-    ],
-    "bipyramid": [(0, 0, 1), (0, 0, -1), (1, 0, 0), (-0.5, 0.75**0.5, 0), (-0.5, -(0.75**0.5), 0)],
-    "octahedron": [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)],
-}
-"""Directions from the centre to each ligand."""
 
+class Molecules(BaseModel):
+    """Molecules of one split.
 
-@dataclass(frozen=True)
-class _Names:
-    """Molecules of one split: of the G2 set, and shapes as ``shape: "centre ligand bond"``; ``packed`` are both alone
-    and packed."""
+    Attributes
+    ----------
+    g2 : names in `ase.build.molecule`, apart by blanks.
+    shapes : by shape, ``"centre ligand bond"`` or ``"element bond"``, apart by commas.
+    chains : numbers of carbon atoms in a straight alkane.
+    rings : fused benzene rings by name, each at ``"i j"`` of the lattice of hexagons.
+    packed : those that occur packed as well.
+    """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    split: Split
     kind: str
     g2: str
-    shapes: dict[str, str]
+    shapes: dict[str, str] = {}
+    chains: str = ""
+    rings: dict[str, str] = {}
     packed: str
-
-
-_INORGANIC = _Names(
-    kind="inorganic molecule",
-    g2="PH3 P2 HOCl SiH4 SiF4 ClF3 AlF3 ClF PF3 BCl3 O3 AlCl3 SiCl4 BF3 F2O O2 Si2H6 F2 Cl2 H2O2 CO CO2 Li2 Na2 SiO "
-    "HCl HF LiF NaCl",
-    shapes={
-        "pair": "Br Br 2.281, I I 2.666, I Cl 2.321, K Cl 2.667, Cs I 3.315",
-        "line": "Hg Cl 2.252, Hg Br 2.374, Hg I 2.568, Zn Cl 2.062, Cd Cl 2.266, Xe F 1.977, Kr F 1.889",
-        "triangle": "B Br 1.893, B I 2.118, Ga Cl 2.093, Al Br 2.221",
-        "tetrahedron": "Ti Cl 2.170, Ti Br 2.339, Sn Cl 2.281, Sn Br 2.440, Ge Cl 2.113, Ge Br 2.272, Si Br 2.183, "
-        "V Cl 2.138, Zr Cl 2.320, Hf Cl 2.316, Si I 2.429",
-        "bipyramid": "P F 1.552, Nb Cl 2.280, Ta Cl 2.283, Sb Cl 2.300, Mo Cl 2.250, As F 1.673",
-        "octahedron": "W F 1.832, U F 1.996, Mo F 1.817, Re F 1.832, Ir F 1.831, Pt F 1.850, W Cl 2.260, Te F 1.815",
-    },
-    packed="SiH4 SiF4 PF3 BCl3 SiCl4 Si2H6 Cl2 H2O2 CO2 Br2 I2 TiCl4 SnBr4 GeCl4 SbCl5 UF6 WF6 HgCl2 BI3",
-)
-_NAMES: dict[Split, tuple[_Names, ...]] = {"training": (_INORGANIC,)}
 
 
 def molecules(split: Split, seed: int) -> Iterator[Record]:
     """Single molecules of a split, then droplets of packed ones."""
-    for names in _NAMES.get(split, ()):
+    for names in _all():
+        if names.split != split:
+            continue
         alone = dict(_alone(names))
         for formula, (atoms, source) in alone.items():
             yield _record(f"{formula} {names.kind}", names.kind, formula, atoms, source)
@@ -109,21 +91,25 @@ def body_of(atoms: Atoms) -> Body:
     return Body(tuple(atoms.symbols), atoms.positions - atoms.positions.mean(axis=0), radii)
 
 
-def shaped(shape: str, centre: str, ligand: str, bond: float) -> Atoms:
-    """A centre with ligands at ``bond``."""
-    directions = np.array(_SHAPES[shape], dtype=np.float64)
-    return Atoms([centre] + [ligand] * len(directions), positions=np.vstack([np.zeros(3), bond * directions]))
-
-
-def _alone(names: _Names) -> Iterator[tuple[str, tuple[Atoms, str]]]:
+def _alone(names: Molecules) -> Iterator[tuple[str, tuple[Atoms, str]]]:
     for name in names.g2.split():
         yield name, (molecule(name), G2)  # type: ignore[no-untyped-call]
     for shape, entries in names.shapes.items():
         for entry in entries.split(", "):
-            centre, ligand, bond = entry.split()
-            count = len(_SHAPES[shape])
-            formula = f"{centre}2" if centre == ligand else f"{centre}{ligand}{count if count > 1 else ''}"
-            yield formula, (shaped(shape, centre, ligand, float(bond)), GAS)
+            *elements, bond = entry.split()
+            atoms = shaped(shape, elements, float(bond))
+            counts = Counter(atoms.symbols)
+            yield "".join(f"{e}{n if n > 1 else ''}" for e, n in counts.items()), (atoms, GAS)
+    for count in names.chains.split():
+        yield f"C{count}H{2 * int(count) + 2}", (alkane(int(count)), MODEL)
+    for name, places in names.rings.items():
+        yield name, (fused_rings(places), MODEL)
+
+
+@cache
+def _all() -> tuple[Molecules, ...]:
+    text = Path(__file__).with_name("molecules.json").read_text("utf-8")
+    return tuple(TypeAdapter(list[Molecules]).validate_json(text))
 
 
 def _record(name: str, kind: str, formula: str, atoms: Atoms, source: str) -> Record:

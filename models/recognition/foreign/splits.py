@@ -6,7 +6,9 @@
     foreign_records("test")        organics, chalcogenides, intermetallics, liquids
 
 The splits share structure types (rocksalt occurs in each) and no chemistry, so that what is learned from the first and
-fixed on the second is tested on compounds of a kind that neither holds.
+fixed on the second is tested on compounds of a kind that neither holds. ``indistinguishable(record)`` says which of
+them no X-ray pattern can tell from a member of the library: leave them out of training, and report results with and
+without them.
 """
 
 from __future__ import annotations
@@ -14,9 +16,12 @@ from __future__ import annotations
 from functools import cache
 
 from solvus.models.recognition.foreign.glasses import hard_spheres
+from solvus.models.recognition.foreign.lookalikes import indistinguishable
 from solvus.models.recognition.foreign.molecules import molecules
 from solvus.models.recognition.foreign.prototypes import Split, crystals
 from solvus.models.structures.record import Record
+
+__all__ = ["foreign_records", "indistinguishable"]
 
 
 def foreign_records(split: Split, seed: int = 0) -> list[Record]:
