@@ -4,9 +4,9 @@ X-rays see how many electrons sit where, so a foreign crystal looks like one of 
 and its electrons are nearly in the same proportion. Two rules, both from the structure alone:
 
 - *built alike*: it has the sites of an oxide or metal (:func:`solvus.models.structures.class_sites.matched`: same
-  symmetry, sites within 0.12 angstrom, cell lengths within 8 %), and the contrast between the electrons of both is at most
-  ``LEFT``; that is about the R_w that an exchange of the elements leaves. TiN is as far from a rocksalt oxide of
-  Z = 25 as 0.5 %.
+  symmetry, sites within 0.12 angstrom, cell lengths within 8 %), and the contrast between the electrons of both is
+  at most ``LEFT``; that is about the R_w that an exchange of the elements leaves: 0.5 % between TiN and a rocksalt
+  oxide of Z = 25.
 - *one lattice*: without its lightest elements (whose omission makes a contrast of at most ``LEFT``: hydrogen beside
   lanthanum) its sites are those of a metal, and the electrons b of the sites differ by
   <(b - <b>)^2> / <b>^2 <= ``LEFT``. On equivalent sites the terms linear in b - <b> add up to nothing, and the
@@ -20,6 +20,7 @@ these.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 
 import numpy as np
@@ -49,16 +50,21 @@ def indistinguishable(record: Record) -> bool:
         return False
     if _one_lattice(record.atoms()):
         return True
-    return any(_alike(record, other) for other in _crystals(record.space_group or 1))
+    near = [other for other in _crystals(record.space_group or 1) if _like_in_size(record, other)]
+    return bool(near) and _alike(frame_of(record), near)
 
 
-def _alike(record: Record, other: Record) -> bool:
+def _like_in_size(record: Record, other: Record) -> bool:
     sizes = np.array(record.cell) / np.array(other.cell)
-    if len(record.species) != len(other.species) or np.abs(sizes - 1.0).max() > STRETCH:
-        return False  # before the slower look at every site
-    one, two = _frame(other), frame_of(record)
-    order = matched(one, two, STRETCH)
-    return order is not None and contrast(one, two, order) <= LEFT
+    return float(np.abs(sizes - 1.0).max()) <= STRETCH
+
+
+def _alike(frame: Frame, others: Iterable[Record]) -> bool:
+    for other in map(_frame, others):
+        order = matched(other, frame, STRETCH)
+        if order is not None and contrast(other, frame, order) <= LEFT:
+            return True
+    return False
 
 
 @cache
