@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -104,38 +105,80 @@ def _pdffit() -> tuple[Any, Any]:
     return module.PdfFit(), importlib.import_module("diffpy.structure")
 
 
-def crystal_pdf(record: Record, r: Floats, *, cell: Sequence[float], u_iso: Floats, delta2: float) -> Floats:
-    """G at ``r`` (equal steps, not from 0) of an endless crystal without limits of Q and without damping: (n,).
+class Crystal:
+    """A crystal in diffpy.pdffit2: G without limits of Q and without damping.
+
+    pdffit2 gives every element one weight b for all Q, its number of electrons. For weights that depend on Q the
+    partial curves are wanted,
+
+        <b>^2 G(b) = sum_{i, j} b_i b_j T_ij,
+
+    which follow from curves with some weights 1 and the others 0.
 
     Parameters
     ----------
     cell : a, b, c, alpha, beta, gamma, which may differ from those of the record; fractional coordinates stay.
     u_iso : (sites,) as :func:`~solvus.models.structures.record_structure.structure_of` orders them.
     delta2 : angstrom^2, of correlated motion.
+    r : (n,) equal steps, not from 0.
 
     Raises
     ------
     PeerError
-        When the program is missing or refuses the structure.
+        When the program is missing or refuses the structure, here or when a curve is asked for.
     """
-    fit, diffpy = _pdffit()
-    sites = structure_of(record)
-    lattice = diffpy.Lattice(*cell)
-    atoms = [
-        diffpy.Atom(name, place, occupancy=share, Uisoequiv=u, lattice=lattice)
-        for name, place, share, u in zip(
-            sites.species, sites.positions.tolist(), sites.occupancy.tolist(), u_iso.tolist(), strict=True
-        )
-    ]
-    fit.reset()
-    try:
-        fit.add_structure(diffpy.Structure(atoms, lattice=lattice))
-        fit.alloc("X", 0.0, 0.0, float(r[0]), float(r[-1]), len(r))
-        fit.setvar("delta2", delta2)
-        fit.calc()
-    except (RuntimeError, ValueError) as error:
-        raise PeerError(f"{record.name}: pdffit2 cannot compute it ({error})") from error
-    g = np.array(fit.getpdf_fit())
-    if not np.isfinite(g).all():
-        raise PeerError(f"{record.name}: pdffit2 gives a curve that is not finite")
-    return g
+
+    def __init__(
+        self, record: Record, r: Floats, *, cell: Sequence[float], u_iso: Floats, delta2: float
+    ) -> None:
+        self._fit, diffpy = _pdffit()
+        self._name = record.name
+        sites = structure_of(record)
+        occupancy = sites.occupancy.numpy()
+        names = np.array(sites.species)
+        self.shares = {
+            element: float(occupancy[names == element].sum() / occupancy.sum())
+            for element in sorted(set(sites.species))
+        }
+        """Of the elements among the atoms."""
+        lattice = diffpy.Lattice(*cell)
+        atoms = [
+            diffpy.Atom(name, place, occupancy=share, Uisoequiv=u, lattice=lattice)
+            for name, place, share, u in zip(
+                sites.species, sites.positions.tolist(), occupancy.tolist(), u_iso.tolist(), strict=True
+            )
+        ]
+        self._fit.reset()
+        try:
+            self._fit.add_structure(diffpy.Structure(atoms, lattice=lattice))
+            self._fit.alloc("X", 0.0, 0.0, float(r[0]), float(r[-1]), len(r))
+            self._fit.setvar("delta2", delta2)
+        except (RuntimeError, ValueError) as error:
+            raise PeerError(f"{record.name}: pdffit2 cannot take it ({error})") from error
+
+    def pdf(self) -> Floats:
+        """G with pdffit2's own weights: (n,)."""
+        try:
+            self._fit.calc()
+        except (RuntimeError, ValueError) as error:
+            raise PeerError(f"{self._name}: pdffit2 cannot compute it ({error})") from error
+        g = np.array(self._fit.getpdf_fit())
+        if not np.isfinite(g).all():
+            raise PeerError(f"{self._name}: pdffit2 gives a curve that is not finite")
+        return g
+
+    def partials(self) -> dict[tuple[str, str], Floats]:
+        """T_ij by pairs of elements in alphabetical order: (n,) each."""
+        own = {element: self._weighted(element) for element in self.shares}
+        found = {(element, element): curve for element, curve in own.items()}
+        for one, other in combinations(self.shares, 2):
+            found[one, other] = 0.5 * (self._weighted(one, other) - own[one] - own[other])
+        for element in self.shares:
+            self._fit.reset_scat(element)
+        return found
+
+    def _weighted(self, *elements: str) -> Floats:
+        """<b>^2 G where b is 1 for ``elements`` and 0 for the others: (n,)."""
+        for element in self.shares:
+            self._fit.set_scat("X", element, float(element in elements))
+        return self.pdf() * sum(self.shares[element] for element in elements) ** 2
