@@ -1,0 +1,61 @@
+"""The recognisers that can be evaluated, by the name that ``--recogniser`` takes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from solvus.simulations.benchmarks.recognition.answer import Recogniser
+from solvus.simulations.benchmarks.recognition.matched_filter import MatchedFilter
+
+
+class ChoiceError(ValueError):
+    """A recogniser or row that does not exist; the message names the nearest."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a recogniser is made.
+
+    Attributes
+    ----------
+    what : one sentence for the report.
+    most : patterns of one condition that it is given unless a count is asked for; ``None`` for as many as the row has.
+        The slow ones get the first of those that the quick ones get, so that they are compared on the same patterns.
+    """
+
+    make: Callable[[], Recogniser]
+    what: str
+    most: int | None = None
+
+
+CHOICES: dict[str, Choice] = {
+    "filter": Choice(
+        MatchedFilter,
+        "the matched filter: every structure of the library at its best stretch, width and diameter, without training",
+        most=200,
+    ),
+}
+"""The first is the one that the goals are asked of, unless another is named first."""
+
+
+def chosen(names: Sequence[str]) -> Mapping[str, Choice]:
+    """Those of ``names`` in their order, or all.
+
+    Raises
+    ------
+    ChoiceError
+        For a name that is none.
+    """
+    for name in names:
+        if name not in CHOICES:
+            raise ChoiceError(f"--recogniser: {unknown(name, CHOICES)}")
+    return {name: CHOICES[name] for name in (names or CHOICES)}
+
+
+def unknown(name: str, known: Mapping[str, object]) -> str:
+    """The end of a sentence about a name that is none."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"{name!r} is none; {hint}"
