@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from solvus.models.recognition.foreign.packing import Body, droplet
+from solvus.models.recognition.foreign.packing import Body, packed_box
 from solvus.models.recognition.foreign.prototypes import Split
 from solvus.models.structures.record import Record
 
@@ -67,5 +67,7 @@ def _packing(
         for name, size in (("A", 1.0), ("B", ratio))
     }
     few = round(share * SPHERES)
-    species, positions = droplet([bodies["B"]] * few + [bodies["A"]] * (SPHERES - few), filling, seed)
+    species, positions = packed_box(
+        [bodies["B"]] * few + [bodies["A"]] * (SPHERES - few), filling, seed
+    ).droplet()
     return tuple(name == "B" for name in species), positions

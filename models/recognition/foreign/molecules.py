@@ -19,7 +19,7 @@ from ase.build import molecule
 from ase.data.vdw import vdw_radii
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from solvus.models.recognition.foreign.packing import Body, droplet
+from solvus.models.recognition.foreign.packing import Body, packed_box
 from solvus.models.recognition.foreign.prototypes import ForeignError, Split
 from solvus.models.recognition.foreign.shapes import alkane, fused_rings, shaped
 from solvus.models.structures.record import Record
@@ -50,6 +50,7 @@ class Molecules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     split: Split
+    chemistry: str
     kind: str
     g2: str
     shapes: dict[str, str] = {}
@@ -70,14 +71,23 @@ def molecules(split: Split, seed: int) -> Iterator[Record]:
             if formula not in alone:
                 raise ForeignError(f"molecules: {formula} is packed but not among the single molecules")
             atoms, source = alone[formula]
-            yield packed(formula, f"packed {names.kind}", atoms, source, seed)
+            yield packed(formula, _packed_kind(names.kind), atoms, source, seed)
+
+
+def chemistry_of_molecules() -> dict[str, str]:
+    """Chemistry by kind."""
+    return {kind: m.chemistry for m in _all() for kind in (m.kind, _packed_kind(m.kind))}
+
+
+def _packed_kind(kind: str) -> str:
+    return f"packed {kind}"
 
 
 def packed(formula: str, kind: str, atoms: Atoms, source: str, seed: int) -> Record:
     """A droplet of one kind of molecule, another one for each formula."""
     body = body_of(atoms)
     bodies = [body] * (PACKED_ATOMS // len(atoms))
-    species, positions = droplet(bodies, FILLING, seed=(seed, *formula.encode()))
+    species, positions = packed_box(bodies, FILLING, (seed, *formula.encode())).droplet()
     together = Atoms(species, positions=positions)
     return _record(
         f"{formula} {kind}", kind, formula, together, f"random packing of rigid molecules; {source}"

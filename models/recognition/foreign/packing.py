@@ -48,30 +48,46 @@ def volume(body: Body) -> float:
     return float((distance < body.radii).any(axis=1).mean() * np.prod(high - low))
 
 
-def droplet(bodies: Sequence[Body], filling: float, seed: Sequence[int]) -> tuple[tuple[str, ...], Floats]:
-    """Species and positions (n, 3) of a sphere cut from a packing.
+@dataclass(frozen=True)
+class Box:
+    """Bodies in a periodic cube of length ``size``: ``centres`` (n, 3), and the atoms (m,) of ``owner`` at ``offsets``
+    (m, 3) from them."""
+
+    size: float
+    centres: Floats
+    offsets: Floats
+    owner: NDArray[np.int64]
+    species: tuple[str, ...]
+
+    def droplet(self) -> tuple[tuple[str, ...], Floats]:
+        """Species and positions (k, 3) of the bodies in the largest sphere inside, about its middle."""
+        centres = self.centres % self.size - self.size / 2
+        kept = (np.linalg.norm(centres, axis=1) <= self.size / 2)[self.owner]
+        positions: Floats = (centres[self.owner] + self.offsets)[kept]
+        return tuple(name for name, here in zip(self.species, kept, strict=True) if here), positions
+
+
+def packed_box(bodies: Sequence[Body], filling: float, seed: Sequence[int]) -> Box:
+    """A random packing.
 
     Parameters
     ----------
-    bodies : all that the box holds; about half of them are in the sphere.
+    bodies : all that the box holds.
     filling : share of the box that the bodies' volumes take; random packings jam at 0.64.
     seed : whole numbers that together fix the draw.
     """
     draw = np.random.default_rng(list(seed))
     volumes = {id(body): volume(body) for body in {id(body): body for body in bodies}.values()}
-    box = (sum(volumes[id(body)] for body in bodies) / filling) ** (1 / 3)
+    size = (sum(volumes[id(body)] for body in bodies) / filling) ** (1 / 3)
     owner = np.repeat(np.arange(len(bodies)), [len(body.radii) for body in bodies])
     radii = np.concatenate([body.radii for body in bodies])
-    centres = box * draw.random((len(bodies), 3))
+    centres = size * draw.random((len(bodies), 3))
     turns = Rotation.random(len(bodies), random_state=draw)
     offsets = turns[owner].apply(np.concatenate([body.places for body in bodies]))
     for _ in range(SWEEPS):
-        centres, offsets = _sweep(centres, offsets, owner, radii, box)
-    inside = np.linalg.norm(centres % box - box / 2, axis=1) <= box / 2
-    kept = inside[owner]
-    species = [name for body in bodies for name in body.species]
-    positions: Floats = ((centres % box)[owner] + offsets - box / 2)[kept]
-    return tuple(name for name, here in zip(species, kept, strict=True) if here), positions
+        centres, offsets = _sweep(centres, offsets, owner, radii, size)
+    species = tuple(name for body in bodies for name in body.species)
+    return Box(size, centres, offsets, owner, species)
 
 
 def _sweep(

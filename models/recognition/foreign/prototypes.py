@@ -68,6 +68,7 @@ class Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     split: Split
+    chemistry: str
     kind: str
     prototype: str
     members: dict[str, tuple[float, ...]]
@@ -125,6 +126,11 @@ def crystals(split: Split) -> Iterator[Record]:
                         f"members: {name!r} of {group.kind} needs one element for each of {prototype.roles}"
                     )
                 yield Member(group, prototype, elements, whole_cell(prototype.space_group, free)).record()
+
+
+def chemistry_of_crystals() -> dict[str, str]:
+    """Chemistry (halide, intermetallic, ...) by kind."""
+    return {group.kind: group.chemistry for group in _groups()}
 
 
 def whole_cell(space_group: int, free: tuple[float, ...]) -> Cell:
