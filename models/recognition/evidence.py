@@ -1,0 +1,75 @@
+"""What the network says and how well structures fit, as one calibrated posterior that "none of these" belongs to.
+
+With p the network's probability of a structure's type, R_w the misfit and n the independent points of the pattern,
+n = (r_max - r_min) (Qmax - Qmin) / pi, each structure k and the answer "none of these" score
+
+    s_k    = - a n/2 ln(R_w,k^2 + floor^2) + b ln p_k + prior_k,
+    s_none = - a n/2 ln(R_0^2 + noise + floor^2) + b ln p_none + c,
+
+and the posterior is proportional to exp(s). R_0 is the misfit from which a structure explains too little, ``noise`` the
+share of white noise in the pattern's energy, which no structure explains. a, b, c, R_0 and the floor are fixed on
+patterns that training never saw (:mod:`solvus.models.recognition.training.calibrate`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+Floats = NDArray[np.float64]
+
+LEAST_P = 1e-6
+"""Below it the network's word counts no further: it has seen a library, not the world."""
+LEAST_NOISE_SHARE, MOST_NOISE_SHARE = 0.0, 0.95
+
+
+class EvidenceWeights(BaseModel):
+    """a, b, c, R_0 and the floor of the formula above."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    misfit: float = 0.2
+    network: float = 1.0
+    none: float = 0.0
+    r_0: float = 0.5
+    floor: float = 0.06
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of one pattern with m structures tried.
+
+    Attributes
+    ----------
+    r_w : (m,); p : (m,) the network's probability of each one's type; prior : (m,) logarithms.
+    p_none : the network's probability of "none of these".
+    points : independent points; noise : share of white noise in the energy.
+    """
+
+    r_w: Floats
+    p: Floats
+    prior: Floats
+    p_none: float
+    points: float
+    noise: float
+
+
+def posterior(evidence: Evidence, weights: EvidenceWeights) -> Floats:
+    """Probabilities of the m structures and, last, of "none of these": (m + 1,), summing to one."""
+    half = 0.5 * weights.misfit * evidence.points
+    floor = weights.floor**2
+    scores = (
+        -half * np.log(evidence.r_w**2 + floor)
+        + weights.network * np.log(np.maximum(evidence.p, LEAST_P))
+        + evidence.prior
+    )
+    noise = min(max(evidence.noise, LEAST_NOISE_SHARE), MOST_NOISE_SHARE)
+    explained = weights.r_0**2 * (1.0 - noise) + noise
+    none = -half * math.log(explained + floor) + weights.network * math.log(max(evidence.p_none, LEAST_P))
+    together = np.append(scores, none + weights.none)
+    weight = np.exp(together - together.max())
+    return np.asarray(weight / weight.sum())

@@ -1,0 +1,249 @@
+"""The structures that training draws from, as short curves of F(Q): every record in several variants.
+
+A *shelf* holds rows of one kind: F at the odd multiples of pi / (2 reach) up to a largest Q, with distances fading out
+before ``reach``, as in :mod:`solvus.models.recognition.signatures`; the same sine transform then gives G(r) for any
+range of Q, stretch and additional displacement (:mod:`solvus.models.recognition.training.stream`). The scattering
+engine makes each row once; drawing from it costs microseconds. Lengths in angstrom, Q in 1/angstrom.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from solvus.models.identification import NONE
+from solvus.models.recognition.labels import Labels
+from solvus.models.recognition.signatures import FADING, Q_LIMIT, R_STEP, REACH, SHORT, SPARE, Radiation
+from solvus.models.recognition.training.varied import DELTA2, HEAVY_U, Variant, variant_of
+from solvus.models.recognition.training.workers import Mapping
+from solvus.models.scattering.calculate import calculate
+from solvus.models.scattering.form_factors import ElementError
+from solvus.models.scattering.settings import Settings
+from solvus.models.scattering.sine_transforms import from_half_steps, to_half_steps
+from solvus.models.scattering.size_distribution import sphere_diameter
+from solvus.models.scattering.unit_factor import UnitScattering, unit_factor
+from solvus.models.structures.library import Library
+from solvus.models.structures.record import Record
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Progress = Callable[[Iterable[Any], int], Iterable[Any]]
+
+GEOMETRY_REACH, GEOMETRY_FADING, GEOMETRY_Q = 60.0, 15.0, 45.0
+"""Geometries are stretched from one bond length to any other, by a factor of up to 1.4 either way."""
+REFERENCE_BOND = 2.8
+"""angstrom, at which geometries are kept."""
+SHELVES = ("xray", "neutron", "geometry", "foreign")
+UNFOLDED = 240.0
+"""angstrom: no geometry is twice as long, so that no distance folds back while it is made."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Rows of one reach and radiation.
+
+    Attributes
+    ----------
+    f : (n, m); reach : angstrom.
+    entry : (n,) number of the library entry in the labels, -1 for none.
+    kind : (n,) number of the structure type, that of "none of these" for other chemistry.
+    metals : (n, groups) whether each group of metals is there; known : (n,) whether the pattern can say.
+    crystalline : (n,) whether a size can limit it.
+    spacing : (n,) cube root of the volume for each atom of a crystal, or bond length of a geometry; NaN if neither.
+    diameter : (n,) of a cluster; NaN for a crystal.
+    """
+
+    f: Singles
+    reach: float
+    entry: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    metals: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    crystalline: NDArray[np.bool_]
+    spacing: Singles
+    diameter: Singles
+
+    @property
+    def q(self) -> Singles:
+        """(m,) 1/angstrom."""
+        return np.asarray(math.pi / self.reach * (np.arange(self.f.shape[1]) + 0.5), dtype=np.float32)
+
+    def save(self, path: Path) -> None:
+        """Written whole or not at all."""
+        part = path.with_suffix(".part.npz")
+        np.savez(
+            part, allow_pickle=False, **{field.name: getattr(self, field.name) for field in fields(self)}
+        )
+        part.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> Shelf:
+        with np.load(path) as data:
+            columns = {field.name: data[field.name] for field in fields(Shelf)}
+        return Shelf(**(columns | {"reach": float(columns["reach"])}))
+
+
+@dataclass(frozen=True)
+class Bank:
+    """``xray`` and ``neutron``: the catalogue; ``geometry``: metal clusters; ``foreign``: other chemistry."""
+
+    xray: Shelf
+    neutron: Shelf
+    geometry: Shelf
+    foreign: Shelf
+
+    @staticmethod
+    def load(folder: Path) -> Bank:
+        return Bank(**{name: Shelf.load(folder / f"{name}.npz") for name in SHELVES})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Variants of one record, as they travel to a worker."""
+
+    record: Record
+    radiation: Radiation
+    count: int
+    key: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    f: Singles
+    elements: frozenset[str]
+    faithful: bool
+    spacing: float
+    diameter: float
+
+
+def shelf_of(
+    records: Sequence[Record],
+    labels: Labels,
+    radiation: Radiation,
+    *,
+    count: int,
+    seed: int,
+    foreign: bool = False,
+    mapping: Mapping,
+    progress: Progress = lambda rows, total: rows,
+) -> Shelf:
+    """``count`` variants of each record; those that the radiation has no data for are left out.
+
+    Parameters
+    ----------
+    foreign : the records belong to no structure type that is to be recognised.
+    """
+    jobs = [_Job(r, radiation, count, (seed, int(foreign), k)) for k, r in enumerate(records)]
+    rows: list[_Row] = []
+    owners: list[Record] = []
+    for record, made in zip(records, progress(mapping(_rows, jobs), len(jobs)), strict=True):
+        rows += made
+        owners += [record] * len(made)
+    entry = [
+        labels.entry(o.name) if r.faithful and not foreign else -1 for o, r in zip(owners, rows, strict=True)
+    ]
+    kind = [labels.kind(NONE if foreign else o.type) for o in owners]
+    return Shelf(
+        np.stack([r.f for r in rows]),
+        REACH,
+        np.array(entry, dtype=np.int64),
+        np.array(kind, dtype=np.int64),
+        np.stack([labels.metals(r.elements) for r in rows]),
+        np.array([len(r.elements) > 1 and not foreign for r in rows]),
+        np.array([o.periodic for o in owners]),
+        np.array([r.spacing for r in rows], dtype=np.float32),
+        np.array([r.diameter for r in rows], dtype=np.float32),
+    )
+
+
+def _rows(job: _Job) -> list[_Row]:
+    generator = np.random.default_rng(job.key)
+    try:
+        return [_row(variant_of(job.record, generator), job.radiation) for _ in range(job.count)]
+    except ElementError:
+        return []
+
+
+def _row(variant: Variant, radiation: Radiation) -> _Row:
+    wide = Settings(
+        rmax=REACH,
+        rstep=R_STEP,
+        qmax=Q_LIMIT + SPARE,
+        extension=SHORT,
+        radiation=radiation,
+        delta2=variant.delta2,
+    )
+    curves = calculate(variant.structure, wide)
+    faded = curves.g * torch.from_numpy(_fading(curves.r.numpy(), REACH, FADING))
+    f = to_half_steps(faded, round(REACH / R_STEP), round(Q_LIMIT * REACH / math.pi)).numpy() * R_STEP
+    finite = variant.structure.lattice is None
+    diameter = sphere_diameter(variant.structure) if finite else math.nan
+    return _Row(f.astype(np.float32), variant.elements, variant.faithful, variant.spacing, diameter)
+
+
+def geometry_shelf(library: Library, labels: Labels, *, count: int, seed: int) -> Shelf:
+    """``count`` variants of every metal geometry at the reference bond length, with displacements and correlated motion
+    of their own."""
+    rows = []
+    for entry in library.entries:
+        generator = np.random.default_rng((seed, 2, entry.index))
+        for _ in range(count):
+            u = float(np.exp(generator.uniform(*np.log(HEAVY_U))))
+            rows.append(_geometry_row(library.scattering(entry), u, float(generator.uniform(*DELTA2))))
+    owners = [entry for entry in library.entries for _ in range(count)]
+    n = len(owners)
+    return Shelf(
+        np.stack(rows),
+        GEOMETRY_REACH,
+        np.array([labels.entry(e.name) for e in owners], dtype=np.int64),
+        np.array([labels.kind(e.family) for e in owners], dtype=np.int64),
+        np.zeros((n, len(labels.groups)), dtype=bool),
+        np.zeros(n, dtype=bool),
+        np.zeros(n, dtype=bool),
+        np.full(n, REFERENCE_BOND, dtype=np.float32),
+        np.array([e.diameter * REFERENCE_BOND for e in owners], dtype=np.float32),
+    )
+
+
+def geometry_rows(library: Library, u: float, delta2: float) -> Singles:
+    """Every geometry at the reference bond length with one displacement: (n, m)."""
+    return np.stack([_geometry_row(library.scattering(entry), u, delta2) for entry in library.entries])
+
+
+def _geometry_row(unit: UnitScattering, u: float, delta2: float) -> Singles:
+    """F of one geometry at the reference bond length, far distances fading."""
+    q = _half_steps(UNFOLDED)
+    f = unit_factor(unit, q * REFERENCE_BOND) / REFERENCE_BOND * np.exp(-u * q**2)
+    near = unit.near_distance * REFERENCE_BOND
+    narrower = (
+        np.exp(np.outer(-(q**2), u * np.clip(1.0 - delta2 / near**2, 0.1, None))) - np.exp(-u * q**2)[:, None]
+    )
+    f += (np.sin(np.outer(q, near)) * narrower) @ (unit.near_pairs / near)
+    # Back to distances, fade, and forth on the coarser grid.
+    step = 0.5 * math.pi / GEOMETRY_Q
+    points = round(UNFOLDED / step)
+    step = UNFOLDED / points
+    g = from_half_steps(torch.from_numpy(f), points, points).numpy() * (2.0 / points)
+    r = np.arange(points, dtype=np.float64) * step
+    kept = round(GEOMETRY_REACH / step)
+    faded = g[:kept] * _fading(r[:kept], GEOMETRY_REACH, GEOMETRY_FADING)
+    coarse = _half_steps(GEOMETRY_REACH)
+    row: Singles = (np.sin(np.outer(coarse, r[:kept])) @ faded).astype(np.float32)
+    return row
+
+
+def _half_steps(reach: float) -> Floats:
+    """Q at which a geometry is kept: odd multiples of half a step."""
+    return (np.arange(round(GEOMETRY_Q * reach / math.pi), dtype=np.float64) + 0.5) * (math.pi / reach)
+
+
+def _fading(r: Floats, reach: float, fading: float) -> Floats:
+    x = np.clip((r - (reach - fading)) / fading, 0.0, 1.0)
+    return np.asarray(np.cos(0.5 * math.pi * x) ** 2)

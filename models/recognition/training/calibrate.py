@@ -1,0 +1,247 @@
+"""The numbers of the calibration, fixed on patterns that training never saw.
+
+Drawn are new variants of every record under new conditions, without second phases, and structures of other chemistry of
+a split that training does not hold. Half of the patterns fix the numbers; the other half measures what they are worth,
+and that is written beside the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch.nn import functional
+
+from solvus.models.identification import NONE
+from solvus.models.recognition.calibration import Calibration
+from solvus.models.recognition.candidates import Data
+from solvus.models.recognition.canonical import GRID, UNKNOWN_QDAMP, inputs
+from solvus.models.recognition.evidence import Evidence, EvidenceWeights, posterior
+from solvus.models.recognition.recogniser import Recogniser, Recognition
+from solvus.models.recognition.short_list import evidence_of, short_list
+from solvus.models.recognition.training.bank import Bank
+from solvus.models.recognition.training.recipe import Recipe
+from solvus.models.recognition.training.stream import Patterns, Stream
+from solvus.models.recognition.weights import Weights
+
+Floats = NDArray[np.float64]
+Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
+
+NETWORK_BATCHES = 12
+"""Of 1,024 patterns each, for what the network alone needs."""
+FITTED_PATTERNS = 1200
+"""For the weights of the evidence: quick fits take a tenth of a second for each."""
+NOISE_OF_SETS = 0.012
+"""The coverage of the set of metals is promised up to this noise."""
+R_FIRST, R_LAST = 1.6, 20.0
+BINS = 15
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One pattern with the fits of its short list and the truth."""
+
+    evidence: Evidence
+    kinds: tuple[str, ...]
+    truth: str
+
+
+def calibrated(
+    weights: Weights, bank: Bank, recipe: Recipe, progress: Progress = lambda what, rows, total: rows
+) -> tuple[Calibration, dict[str, float]]:
+    """Calibration, and what it is worth on patterns that it was not fixed on.
+
+    Parameters
+    ----------
+    bank : of the recipe's calibration. recipe : of the training run.
+    """
+    stream = Stream(bank, recipe.of_calibration)
+    drawn = [stream.patterns(k) for k in progress("calibration", range(NETWORK_BATCHES), NETWORK_BATCHES)]
+    fixed, metrics = _of_network(weights, drawn)
+    recogniser = Recogniser(
+        replace(weights, metadata=weights.metadata.model_copy(update={"calibration": fixed}))
+    )
+    cases = _cases(recogniser, stream.patterns(NETWORK_BATCHES), progress)
+    half = len(cases) // 2
+    evidence = fitted_weights(cases[:half])
+    metrics |= {f"posterior_{k}": v for k, v in _worth(cases[half:], evidence).items()}
+    return fixed.model_copy(update={"evidence": evidence}), metrics
+
+
+def _of_network(weights: Weights, drawn: Sequence[Patterns]) -> tuple[Calibration, dict[str, float]]:
+    labels = weights.labels
+    batches = [patterns.batch() for patterns in drawn]
+    recogniser = Recogniser(weights)
+    encoded = recogniser.encode(np.concatenate([b.inputs for b in batches]))
+    kind = torch.from_numpy(np.concatenate([b.kinds[:, 0] for b in batches]))
+    metals = torch.from_numpy(np.concatenate([b.metals for b in batches]))
+    known = torch.from_numpy(np.concatenate([b.known for b in batches]))
+    noise = torch.from_numpy(np.concatenate([p.noise for p in drawn]))
+    half = len(kind) // 2
+    first, second = slice(0, half), slice(half, None)
+    temperature = _temperature(encoded.kinds[first].double(), kind[first])
+    scale, shift = _platt(encoded.metals[first][known[first]].double(), metals[first][known[first]])
+    present = torch.sigmoid(scale * encoded.metals.double() + shift)
+    asked = known & (noise <= NOISE_OF_SETS) & metals.any(dim=1)
+    threshold = _threshold(present[first][asked[first]], metals[first][asked[first]], 0.95)
+    foreign = kind == labels.kind(NONE)
+    answers = recogniser.answers(np.concatenate([b.inputs for b in batches]), _neutron(drawn), count=1)
+    strange = torch.tensor([a.strangeness for a in answers], dtype=torch.float64)
+    limit = _limit(strange[first], foreign[first], 0.95)
+    p = torch.softmax(encoded.kinds.double() / temperature, dim=1)
+    sets = present[second] >= threshold
+    truth, held = metals[second][asked[second]], sets[asked[second]]
+    metrics = {
+        "kind_top1": _share((p[second].argmax(dim=1) == kind[second])[~foreign[second]]),
+        "kind_top3": _share(
+            (p[second].topk(3).indices == kind[second][:, None]).any(dim=1)[~foreign[second]]
+        ),
+        "kind_ece": calibration_error(p[second].max(dim=1).values, p[second].argmax(dim=1) == kind[second]),
+        "metals_coverage": _share((held | ~truth).all(dim=1)),
+        "metals_set_size": float(held.sum(dim=1).double().mean()),
+        "accepted_in_domain": _share((strange[second] <= limit)[~foreign[second]]),
+        "accepted_foreign": _share((strange[second] <= limit)[foreign[second]]),
+    }
+    fixed = Calibration(
+        temperature=temperature,
+        metals_scale=scale,
+        metals_shift=shift,
+        coverage=0.95,
+        metals_threshold=threshold,
+        strangeness=limit,
+        acceptance=0.95,
+    )
+    return fixed, metrics
+
+
+def _neutron(drawn: Sequence[Patterns]) -> NDArray[np.bool_]:
+    return np.concatenate([p.conditions.neutron for p in drawn])
+
+
+def _temperature(logits: torch.Tensor, truth: torch.Tensor) -> float:
+    def loss(x: Floats) -> float:
+        return float(functional.cross_entropy(logits / math.exp(x[0]), truth))
+
+    return math.exp(float(minimize(loss, [0.0], method="Nelder-Mead", options={"maxiter": 60}).x[0]))
+
+
+def _platt(logits: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    target = truth.double()
+
+    def loss(x: Floats) -> float:
+        return float(functional.binary_cross_entropy_with_logits(math.exp(x[0]) * logits + x[1], target))
+
+    found = minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"maxiter": 120}).x
+    return math.exp(float(found[0])), float(found[1])
+
+
+def _threshold(present: torch.Tensor, truth: torch.Tensor, coverage: float) -> float:
+    """Split conformal prediction (Vovk et al., 2005): the probability that the least probable metal of the sample
+    exceeds in ``coverage`` of the patterns, with the correction for their finite number."""
+    least = torch.where(truth, present, torch.inf).min(dim=1).values.sort().values
+    rank = math.floor((1.0 - coverage) * (len(least) + 1)) - 1
+    return float(least[max(rank, 0)])
+
+
+def _limit(strange: torch.Tensor, foreign: torch.Tensor, acceptance: float) -> float:
+    """Halfway between what accepts ``acceptance`` of the library and what refuses it of other chemistry, where the
+    first refuses more than that already; else the first."""
+    inside = float(torch.quantile(strange[~foreign], acceptance))
+    outside = float(torch.quantile(strange[foreign], 1.0 - acceptance))
+    return max(inside, 0.5 * (inside + outside))
+
+
+def _share(of: torch.Tensor) -> float:
+    return float(of.double().mean())
+
+
+def calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
+    """Expected calibration error over bins of equal numbers (Naeini et al., AAAI 2015)."""
+    order = torch.argsort(confidence)
+    parts = torch.tensor_split(order, BINS)
+    gaps = [abs(float(confidence[k].mean()) - _share(right[k])) * len(k) for k in parts if len(k)]
+    return sum(gaps) / len(order)
+
+
+def _cases(recogniser: Recogniser, patterns: Patterns, progress: Progress) -> list[_Case]:
+    values = inputs(patterns.g, patterns.conditions)
+    answers = recogniser.answers(values, patterns.conditions.neutron)
+    rows = range(min(FITTED_PATTERNS, len(answers)))
+    labels = recogniser.weights.labels
+    found = []
+    for row in progress("evidence", rows, len(rows)):
+        truth = labels.kinds[patterns.first.kind[row]]
+        found.append(_case(recogniser, answers[row], patterns, row, truth))
+    return found
+
+
+def _case(recogniser: Recogniser, seen: Recognition, patterns: Patterns, row: int, truth: str) -> _Case:
+    c = patterns.conditions
+    inside = (c.r_first[row] - 1e-9 <= GRID) & (c.r_last[row] + 1e-9 >= GRID)
+    data = Data(GRID[inside], patterns.g[row][inside], float(c.qmin[row]), float(c.qmax[row]))
+    fitted = short_list(
+        recogniser,
+        seen,
+        data,
+        (R_FIRST, R_LAST),
+        qdamp=float(c.qdamp[row]) if math.isfinite(c.qdamp[row]) else UNKNOWN_QDAMP,
+        radiation="neutron" if c.neutron[row] else "xray",
+    )
+    energy = float(np.mean(data.g[data.r >= R_FIRST] ** 2))
+    points = data.independent_points((R_FIRST, R_LAST))
+    noise = min(1.0, float(patterns.noise[row]) ** 2 / energy)
+    evidence = evidence_of(seen, fitted, points, noise, expansion=None)
+    return _Case(evidence, tuple(f.kind for f in fitted), truth)
+
+
+def fitted_weights(cases: Sequence[_Case]) -> EvidenceWeights:
+    """Those that give the truth the largest probability (maximum likelihood)."""
+
+    def weights(x: Floats) -> EvidenceWeights:
+        a, b, r_0, floor = (math.exp(v) for v in (x[0], x[1], x[3], x[4]))
+        return EvidenceWeights(misfit=a, network=b, none=float(x[2]), r_0=r_0, floor=floor)
+
+    def loss(x: Floats) -> float:
+        held = weights(x)
+        return -sum(math.log(max(_of_truth(case, held), 1e-4)) for case in cases) / len(cases)
+
+    start = [math.log(0.2), 0.0, 0.0, math.log(0.5), math.log(0.06)]
+    found = minimize(
+        loss, start, method="Nelder-Mead", options={"maxiter": 400, "xatol": 1e-2, "fatol": 1e-4}
+    )
+    return weights(found.x)
+
+
+def _of_truth(case: _Case, weights: EvidenceWeights) -> float:
+    p = posterior(case.evidence, weights)
+    if case.truth == NONE:
+        return float(p[-1])
+    return float(sum(value for value, kind in zip(p[:-1], case.kinds, strict=True) if kind == case.truth))
+
+
+def _worth(cases: Sequence[_Case], weights: EvidenceWeights) -> dict[str, float]:
+    """Accuracy and calibration of the posterior over types."""
+    first, third, confidence, inside = [], [], [], []
+    for case in cases:
+        p = posterior(case.evidence, weights)
+        by_kind: dict[str, float] = {NONE: float(p[-1])}
+        for value, kind in zip(p[:-1], case.kinds, strict=True):
+            by_kind[kind] = by_kind.get(kind, 0.0) + float(value)
+        ranked = sorted(by_kind, key=lambda kind: -by_kind[kind])
+        first.append(ranked[0] == case.truth)
+        third.append(case.truth in ranked[:3])
+        confidence.append(by_kind[ranked[0]])
+        inside.append(case.truth != NONE)
+    right, known = torch.tensor(first), torch.tensor(inside)
+    return {
+        "top1": _share(right[known]),
+        "top3": _share(torch.tensor(third)[known]),
+        "ece": calibration_error(torch.tensor(confidence, dtype=torch.float64), right),
+        "none_found": _share(right[~known]),
+    }

@@ -1,0 +1,111 @@
+"""What a training run is: everything that its result depends on, as data that is kept with the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+CALIBRATION_SHARES = (0.5, 0.15, 0.2, 0.15)
+"""Where the patterns of the calibration come from."""
+
+
+class RecipeError(ValueError):
+    """A configuration that is none. One sentence."""
+
+
+class Recipe(BaseModel):
+    """Of the recogniser.
+
+    Attributes
+    ----------
+    seed : of everything that is drawn.
+    variants_xray, variants_neutron : of each record of the catalogue in the bank.
+    variants_geometry : of each metal geometry.
+    variants_foreign : of each structure of other chemistry.
+    width, blocks : of the encoder.
+    dimension : of the embedding.
+    batch, steps : patterns in a step, and steps.
+    learning_rate, warm_up : highest rate, and the steps until it is reached; it then falls as a cosine to zero.
+    shares : of the patterns that come from oxides and the rest of the catalogue's crystals, from polyoxometalates,
+        from metal geometries and from other chemistry.
+    neutron : share of the catalogue's patterns that are neutron data.
+    mixtures : share of patterns to which a second phase is added.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: int = Field(default=20261123, ge=0, lt=2**63)
+    variants_xray: int = Field(default=20, gt=0)
+    variants_neutron: int = Field(default=6, gt=0)
+    variants_geometry: int = Field(default=6, gt=0)
+    variants_foreign: int = Field(default=10, gt=0)
+    width: int = Field(default=768, gt=0)
+    blocks: int = Field(default=3, gt=0)
+    dimension: int = Field(default=96, gt=0)
+    batch: int = Field(default=1024, gt=1)
+    steps: int = Field(default=4500, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    warm_up: int = Field(default=300, ge=0)
+    shares: tuple[float, float, float, float] = (0.56, 0.14, 0.18, 0.12)
+    neutron: float = Field(default=0.2, ge=0, le=1)
+    mixtures: float = Field(default=0.15, ge=0, le=1)
+
+    @property
+    def sha256(self) -> str:
+        """Of the canonical text: two runs with one hash give one result on one machine."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json")).encode()).hexdigest()
+
+    @property
+    def of_calibration(self) -> Recipe:
+        """Of the patterns that the calibration is fixed on: new variants under another seed, of one phase each."""
+        changes = {"variants_xray": 2, "variants_neutron": 1, "variants_geometry": 1, "variants_foreign": 4}
+        return self.model_copy(
+            update={
+                **changes,
+                "seed": self.seed + 1,
+                "mixtures": 0.0,
+                "batch": 1024,
+                "shares": CALIBRATION_SHARES,
+            }
+        )
+
+    @property
+    def of_bank(self) -> str:
+        """Hash of what the bank depends on."""
+        kept = {
+            k: v for k, v in self.model_dump(mode="json").items() if k.startswith("variants") or k == "seed"
+        }
+        return hashlib.sha256(canonical(kept).encode()).hexdigest()
+
+
+def canonical(document: Any) -> str:
+    """JSON text with sorted keys and no spaces."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def read_recipe(path: Path | None) -> Recipe:
+    """A recipe from a YAML file; without one, that of the shipped weights.
+
+    Raises
+    ------
+    RecipeError
+        When the file is missing, no YAML, or says what no recipe can.
+    """
+    if path is None:
+        return Recipe()
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Recipe.model_validate(document or {})
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path}: is no YAML") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise RecipeError(f"{path}: {place}: {first['msg']}") from error
