@@ -58,7 +58,7 @@ FAMILY = {"icosahedron": "icosahedral", "decahedron": "decahedral", "octahedron"
 """The family of our library for each kind that is not called the same there."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Geometry:
     """One cluster with a lattice constant of 1.
 

@@ -5,7 +5,7 @@ written twice or shared by two elements; here one atom is left on each place, si
 composition whose sorted metal-metal and metal-oxygen distances agree within ``SAME`` are one answer: :func:`groups`.
 Lengths in angstrom.
 
-E. T. S. Kjaer, A. S. Anker et al., J. Appl. Cryst. 57 (2024); package POMFinder 1.0.2.
+A. S. Anker et al., J. Appl. Cryst. 57, 34 (2024); package POMFinder 1.0.2.
 """
 
 from __future__ import annotations
