@@ -5,9 +5,9 @@ Atoms i and j of species s and t attract and repel by
     V(r) = 4 e ((d / r)^12 - (d / r)^6) + g z_s z_t exp(-r) / r,      d = d_st,
 
 in units of kT at the temperature 1, with the mean diameter as the unit of length; Lennard-Jones alone (g = 0) for
-metals, repulsion and screened charges for salts. Velocity Verlet with velocities scaled to the temperature; the start is a
-random packing, the end the last step. The shape of g(r) is that of a simple liquid, not of the very metal: gallium and
-mercury have their own shoulders, which an experiment would show.
+metals, repulsion and screened charges for salts. Velocity Verlet with velocities scaled to the temperature; the start
+is a random packing, the end the last step. The shape of g(r) is that of a simple liquid, not of the very metal: gallium
+and mercury have their own shoulders, which an experiment would show.
 """
 
 from __future__ import annotations
