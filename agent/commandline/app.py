@@ -10,6 +10,7 @@ from solvus import __version__
 from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
 from solvus.agent.commandline.drivers import drivers_app
+from solvus.agent.commandline.evaluate import evaluate_app
 from solvus.agent.commandline.identify import identify
 from solvus.agent.commandline.library import library_app
 from solvus.agent.commandline.reduce import calibrate, reduce
@@ -49,6 +50,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(library_app, name="library")
 app.add_typer(bench_app, name="bench")
+app.add_typer(evaluate_app, name="evaluate")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from solvus.models.identification import NONE as NOTHING
 from solvus.models.identification import Identification
 from solvus.models.identify import identify
 from solvus.models.pattern import PatternError
@@ -101,7 +102,7 @@ def samples(folder: Path) -> list[Sample]:
 
 def judged(sample: Sample, answer: Identification, merging: Mapping[str, str]) -> Verdict:
     """Compare an answer with what is known; types count as they are and merged."""
-    types = tuple(dict.fromkeys(c.family for c in answer.candidates))[:TYPES]
+    types = types_in(answer)[:TYPES]
     identified = answer.verdict == "identified"
     right = any(sample.is_type(name) for t in types for name in (t, merging.get(t, t)))
     metals = metals_in(answer)
@@ -116,8 +117,18 @@ def judged(sample: Sample, answer: Identification, merging: Mapping[str, str]) -
     )
 
 
+def types_in(answer: Identification) -> tuple[str, ...]:
+    """Structure types, most probable first: the stated ones, or where there are none those of the candidates."""
+    if answer.recognised is not None and answer.recognised.types:
+        return tuple(name for name, _ in answer.recognised.types if name != NOTHING)
+    return tuple(dict.fromkeys(candidate.family for candidate in answer.candidates))
+
+
 def metals_in(answer: Identification) -> frozenset[str]:
-    """Groups of metals of the most probable candidates that make up ``MEMBERS`` together."""
+    """Groups of metals: the stated set, or where there is none those of the most probable candidates that make up
+    ``MEMBERS`` together."""
+    if answer.recognised is not None and answer.recognised.metals:
+        return frozenset(answer.recognised.metals)
     found: set[str | None] = set()
     total = 0.0
     for candidate in answer.candidates:

@@ -14,6 +14,7 @@ from solvus.models.structures.record import Record
 from solvus.simulations.benchmarks.recognition import pomfinder
 from solvus.simulations.benchmarks.recognition.bench import Bench, Part
 from solvus.simulations.benchmarks.recognition.draws import Draw
+from solvus.simulations.benchmarks.recognition.foreign_patterns import chemistries, foreign_patterns
 from solvus.simulations.benchmarks.recognition.metal_clusters import IMPERFECT, MetalSetting, metal_clusters
 from solvus.simulations.benchmarks.recognition.metal_geometries import FAMILY, classes
 from solvus.simulations.benchmarks.recognition.oxides import PARTICLES, OxideSetting, oxides
@@ -26,6 +27,8 @@ from solvus.simulations.benchmarks.recognition.polyoxometalates import (
 
 CONDITION = 1000
 """Patterns of a condition: a share near 95 % is then known to 1.4 %."""
+FOREIGN = 300
+"""Patterns of each foreign chemistry: none accepted of so many is at most 1.3 %."""
 POOLED = 400
 """Patterns of a condition that is one of several in a sample."""
 LEAST_DIAMETER = 10.0
@@ -135,3 +138,19 @@ def library_chemistry(bench: Bench, noise: float, *, later: int = 0) -> tuple[Pa
         own_polyoxometalates(bench, noise, later=later),
         own_clusters(bench, noise, later=later),
     )
+
+
+def foreign(bench: Bench, noise: float) -> dict[str, Part]:
+    """Other chemistry by kind, of the split that neither training nor the shipped threshold has seen."""
+
+    def part(kind: str) -> Part:
+        return Part(
+            key=f"foreign {kind} {noise:g}",
+            label=f"{kind}, noise {100.0 * noise:g} %",
+            draws=lambda n: foreign_patterns(
+                "test", kind, noise=noise, seed=bench.seed, cache=bench.work, count=n
+            ),
+            default=FOREIGN,
+        )
+
+    return {kind: part(kind) for kind in chemistries("test")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from html import escape
+from html import escape as escaped
 from importlib.resources import files
 from itertools import count
 
@@ -19,6 +19,17 @@ from solvus.simulations.benchmarks.recognition.report_words import (
 from solvus.simulations.benchmarks.recognition.results import Picture, Result
 
 TITLE = "Recognition, evaluated"
+
+
+DPI = 96.0 / 150.0
+"""Pixels of the page for each of a picture."""
+PNG_WIDTH = slice(16, 20)
+"""Where a PNG states its width, big-endian."""
+
+
+def escape(text: str) -> str:
+    """For HTML; a percent sign stays with its number."""
+    return escaped(text).replace(" %", "&nbsp;%")
 
 
 def page(evaluation: Evaluation) -> str:
@@ -58,7 +69,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]], numbers: frozense
 def _summary(evaluation: Evaluation) -> str:
     rows = (
         (
-            escape(result.claim.test),
+            f'<a href="#{escape(result.claim.key)}">{escape(result.claim.test)}</a>',
             escape(result.claim.peer),
             escape(result.claim.reach),
             "<br>".join(escape(line) for line in found(result)),
@@ -102,8 +113,9 @@ def _row(result: Result) -> str:
 def _figure(picture: Picture) -> str:
     data = base64.b64encode(picture.png).decode()
     caption = escape(picture.caption)
+    width = DPI * int.from_bytes(picture.png[PNG_WIDTH], "big")
     return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
+        f'<figure><img alt="{caption}" style="max-width:{width:.0f}px" src="data:image/png;base64,{data}">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
