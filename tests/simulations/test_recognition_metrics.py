@@ -245,6 +245,34 @@ def test_ranks_and_confusions_are_those_of_the_answers(bench: Bench) -> None:
     assert found.curves["confusions"]["cells"][0]["count"] == 20
 
 
+class Oracle:
+    """Is told the truth and repeats it."""
+
+    name = "oracle"
+
+    def told(self, draws: Sequence[Draw]) -> None:
+        self._truth = [draw.type for draw in draws]
+
+    def answers(self, patterns: Sequence[Pattern], library: Sequence[Record] | None) -> Iterator[Answer]:
+        for truth, _ in zip(self._truth, patterns, strict=True):
+            yield _answer([(truth, 1.0)])
+
+
+def test_slow_recognisers_and_oracles_see_the_same_patterns(tmp_path: Path) -> None:
+    choices = {
+        "known": Choice(Known, "knows the right answer to a stated extent"),
+        "oracle": Choice(Oracle, "is told", most=100),
+    }
+    found = ranked(
+        Bench(choices, 1, tmp_path), [Asked(_part("plain"), (Goal(low=0.9),))], Naming("type", (1,))
+    )
+    known, oracle = (f for f in found.figures if f.name == "top-1")
+    assert (known.estimate.n, known.met) == (320, False)
+    assert (oracle.estimate.n, oracle.estimate.value, oracle.goal) == (100, 1.0, None)
+    few = Bench(choices, 1, tmp_path, count=20)
+    assert len(few.judged("known", _part("plain"))) == len(few.judged("oracle", _part("plain"))) == 20
+
+
 def test_merged_names_are_added_before_they_are_ranked() -> None:
     draw = next(_draws(1))
     row = Judged(draw, _answer([("b", 0.4), ("a", 0.3), ("rutile", 0.3)]))

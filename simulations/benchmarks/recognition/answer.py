@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from solvus.models.pattern import Pattern
 from solvus.models.structures.record import Record
+from solvus.simulations.benchmarks.recognition.draws import Draw
 
 ROUNDING = 1e-6
 """By which probabilities in single precision may miss one."""
@@ -80,3 +81,11 @@ class Recogniser(Protocol):
     name: str
 
     def answers(self, patterns: Sequence[Pattern], library: Sequence[Record] | None) -> Iterator[Answer]: ...
+
+
+@runtime_checkable
+class Told(Protocol):
+    """A recogniser that is told what the patterns are before it is asked, as an oracle must be: one that knows
+    everything but the structure shows what the data allow at best."""
+
+    def told(self, draws: Sequence[Draw]) -> None: ...

@@ -11,7 +11,7 @@ from typing import Any
 
 from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.record import Record
-from solvus.simulations.benchmarks.recognition.answer import Recogniser
+from solvus.simulations.benchmarks.recognition.answer import Recogniser, Told
 from solvus.simulations.benchmarks.recognition.draws import Draw
 from solvus.simulations.benchmarks.recognition.merging import merged_structures, merged_types
 from solvus.simulations.benchmarks.recognition.recognisers import Choice
@@ -123,6 +123,9 @@ class Bench:
     def _asked(self, name: str, part: Part, count: int) -> Iterator[Judged]:
         heading = f"{part.label}, {name}"
         drawn = list(islice(self.progress(part.draws(count), count, f"{part.label}, patterns"), count))
-        answers = self.recogniser(name).answers([draw.pattern for draw in drawn], self.library(part))
+        recogniser = self.recogniser(name)
+        if isinstance(recogniser, Told):
+            recogniser.told(drawn)
+        answers = recogniser.answers([draw.pattern for draw in drawn], self.library(part))
         for draw, answer in zip(drawn, self.progress(answers, len(drawn), heading), strict=True):
             yield Judged(draw, answer.checked())
