@@ -11,6 +11,7 @@ U in angstrom^2.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -73,12 +74,13 @@ def foreign_patterns(
     PeerError
         When a program that computes the patterns is not installed.
     """
+    seed = zlib.crc32(f"{seed} {split} {kind}".encode())  # else all chemistries would share their conditions
+    if kind == NOTHING:
+        return _marked(_nothing(noise, seed, cache, NOISE_CURVES if count is None else count))
     if kind not in chemistries(split):
         raise DrawError(
             f"kind: {kind!r} is no chemistry of {split}; choose from {', '.join(chemistries(split))}"
         )
-    if kind == NOTHING:
-        return _marked(_nothing(noise, seed, cache, NOISE_CURVES if count is None else count))
     records = [record for record in foreign_records(split) if chemistry(record) == kind]
     crystals = [record for record in records if record.periodic]
     others = [record for record in records if not record.periodic]
@@ -95,7 +97,7 @@ def foreign_patterns(
 
 def _marked(draws: Iterator[Draw]) -> Iterator[Draw]:
     for draw in draws:
-        mark = float(draw.truth in _indistinguishable())
+        mark = float(draw.type != NOTHING and draw.truth in _indistinguishable())
         yield replace(draw, conditions={**draw.conditions, "indistinguishable": mark})
 
 
