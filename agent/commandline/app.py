@@ -12,6 +12,7 @@ from solvus.agent.commandline.bench import bench_app
 from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.evaluate import evaluate_app
 from solvus.agent.commandline.identify import identify
+from solvus.agent.commandline.identify_series import identify_series
 from solvus.agent.commandline.library import library_app
 from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.refine import refine
@@ -44,7 +45,20 @@ def solvus(
     """From a measured scattering pattern to the next synthesis."""
 
 
-for verb in (demo, run, broker, lab, identify, refine, simulate, reduce, calibrate, status, report):
+for verb in (
+    demo,
+    run,
+    broker,
+    lab,
+    identify,
+    identify_series,
+    refine,
+    simulate,
+    reduce,
+    calibrate,
+    status,
+    report,
+):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")
 app.add_typer(drivers_app, name="drivers")
