@@ -7,7 +7,7 @@ for
     log p = -n/2 log(R_w^2 + floor^2) - k/2 log n - log(structures tried) - (stretch / sd)^2 / 2 - prices,
 
 with n and k as in :mod:`solvus.models.recognition.candidates`, the single phase for the first two terms. A second
-phase is believed when the pair's log p is ``EVIDENCE`` higher and its share of the atoms is at least ``LEAST_SHARE`` and
+phase is believed when the pair's log p is ``EVIDENCE`` higher and its share of the atoms at least ``LEAST_SHARE`` and
 three of its standard uncertainties.
 
 The refinement weighs phases by their amplitudes at Q = 0. With A_p the refined weight, F_p the reduced structure

@@ -5,7 +5,7 @@
 with D (n, k) the patterns on one grid, C (p, k) the components and W (n, p). G(r) takes both signs, but the density of
 pairs does not: with 4 pi rho r added, rho dense enough for the whole series, every curve is non-negative.
 
-1. *How many.* D on independent points (pi / Qmax apart). A singular value counts while it exceeds 95 % of those that
+1. *How many.* D on independent points (pi / Qmax apart). A singular value counts while it exceeds 99 % of those that
    the remaining matrix has after random changes of the signs of its elements, which destroy all structure and keep the
    noise (Hong, Sheng and Dobriban, Selecting the number of components in PCA via random signflips, 2020). How certain
    the number is follows from leaving out one pattern at a time.
@@ -47,7 +47,7 @@ USUAL_QMAX = 25.0
 FIRST_R = 1.2
 """angstrom: nearer no atoms are, and the error of the reduction would count."""
 FLIPS, SEED = 200, 20261123
-QUANTILE = 0.95
+QUANTILE = 0.99
 LEAST = 0.01
 """Share of the data's norm below which a component is none: no measurement repeats better, and the curves of two phases
 of other elements do not add up more exactly, because the mean amplitude of the sample changes with their shares."""
