@@ -217,7 +217,7 @@ def separation(curves: Mapping[str, Roc], true_acceptance: float, goal: float) -
     whole.set_ylabel("patterns of the library accepted", fontsize=9)
     whole.set_xlim(-0.01, 1.01)
     whole.set_ylim(0.0, 1.01)
-    whole.legend(frameon=False, fontsize=8, loc="lower right")
+    whole.legend(framealpha=0.9, edgecolor="none", fontsize=8, loc="lower right")
     corner.axvline(goal, color=GREY, lw=0.8, ls="--")
     corner.set_xlim(-0.002, CORNER)
     corner.set_ylim(1.0 - CORNER, 1.002)
