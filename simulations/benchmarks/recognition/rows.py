@@ -130,8 +130,8 @@ def _foreign(bench: Bench) -> Measured:
     own = Pool("the library's chemistry, noise 1 %", parts.library_chemistry(bench, 0.01))
     remarks = (
         "The threshold is set on other draws than those counted here. Patterns that scattering cannot tell from an "
-        "entry of the library (a chalcogenide built like one of its oxides, say) are counted once with the others and once left out; the goal is "
-        "asked without them.",
+        "entry of the library (a chalcogenide built like one of its oxides, say) are counted once with the others and "
+        "once left out; the goal is asked without them.",
     )
     return refused(bench, fixing, own, parts.foreign(bench, 0.01), Goal(high=0.05), remarks)
 
