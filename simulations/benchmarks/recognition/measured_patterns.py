@@ -21,7 +21,7 @@ from solvus.models.pattern import PatternError
 from solvus.models.pattern_files import read_gr
 from solvus.models.recognition.metal_groups import group_of
 from solvus.simulations.benchmarks.recognition.bench import Bench
-from solvus.simulations.benchmarks.recognition.estimates import share
+from solvus.simulations.benchmarks.recognition.estimates import mean, share
 from solvus.simulations.benchmarks.recognition.results import Figure, Goal, Measured
 
 TRUTH = "truth.csv"
@@ -33,6 +33,8 @@ TYPES = 3
 """Looked at."""
 MEMBERS = 0.95
 """Probability of the candidates whose metals are taken together."""
+LISTED = 12
+"""Groups of metals that are listed; the data list all."""
 ALL = Goal(low=1.0)
 
 
@@ -163,9 +165,11 @@ def measured_row(bench: Bench) -> Measured:
         )
     if metal:
         held = share([v.right_metals for v in metal])
-        figures.append(
-            Figure("every metal in the set", "patterns of the library's kinds", by, held, goal=ALL)
-        )
+        size = mean([len(v.metals) for v in metal])
+        figures += [
+            Figure("every metal in the set", "patterns of the library's kinds", by, held, goal=ALL),
+            Figure("mean set size", "patterns of the library's kinds", by, size, "groups"),
+        ]
     if outside:
         none = share([v.right_none for v in outside])
         figures.append(Figure("none of these", "patterns of other chemistry", by, none, goal=ALL))
@@ -187,7 +191,10 @@ def _verdicts(bench: Bench, folder: Path, listed: list[Sample]) -> Iterator[Verd
 def _words(listed: list[Sample], verdicts: list[Verdict]) -> Iterator[str]:
     """One sentence for each pattern."""
     for sample, found in zip(listed, verdicts, strict=True):
-        said = f"{found.verdict}; {', '.join(found.types) or 'no type'}; metals {', '.join(found.metals) or 'none'}"
+        metals = ", ".join(found.metals) or "none"
+        if len(found.metals) > LISTED:
+            metals = f"{len(found.metals)} groups"
+        said = f"{found.verdict}; {', '.join(found.types) or 'no type'}; metals {metals}"
         wrong = [
             what
             for what, right, asked in (
