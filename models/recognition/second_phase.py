@@ -41,6 +41,7 @@ from solvus.models.refinement.refinement import Refinement
 from solvus.models.scattering.composition import Composition, composition_of, scattering_power
 from solvus.models.scattering.mixture import whole_composition
 from solvus.models.structures.catalogue import Catalogue, Item
+from solvus.models.structures.catalogue_file import CatalogueError
 from solvus.models.structures.record import Record
 from solvus.models.structures.record_structure import structure_of
 
@@ -72,6 +73,7 @@ STRETCH_SD, HYPOTHETICAL = 0.015, 1.5
 FREE = ("scale", "lattice", "u", "delta2", "diameter", "fraction")
 BULK = 400.0
 """angstrom: a larger diameter is none that the data could tell from an endless crystal."""
+LARGEST = 1000
 ROUNDS = 20
 """Of the fixed point of the shares; each gains more than a digit."""
 ROOM = 0.045
@@ -118,7 +120,7 @@ def second_phase(
     ----------
     pattern, data : the G(r), and the same with the range of Q that was assessed.
     first : the best single phase; fit : its refinement, made here where it is ``None`` (for a metal that was found as a
-        cluster: give the record of its crystal, ``"Ni fcc"``).
+        cluster: give :func:`record_of_metal`).
     elements : that the sample may hold; ``None`` for any.
     qdamp : of the instrument, 1/angstrom.
     """
@@ -142,6 +144,24 @@ def second_phase(
     if evidence < EVIDENCE or not _believable(atoms):
         return None
     return SecondPhase(items[name], pair, atoms, mass, _plain_r_w(pair), _plain_r_w(alone), evidence)
+
+
+def record_of_metal(metal: str, family: str, geometry: str, catalogue: Catalogue) -> Record | None:
+    """What stands for a metal that was found as a cluster, to look for a second phase beside it.
+
+    Parameters
+    ----------
+    family, geometry : of the cluster: ``"fcc"``, ``"fcc-sphere-1433"``. The close-packed ones are particles cut from
+        their crystal; a cluster of ``LARGEST`` atoms or more has no quick refinement, so that ``None`` comes back.
+    """
+    names = {item.name for item in catalogue.items}
+    if f"{metal} {family}" in names:
+        return catalogue.find(f"{metal} {family}")
+    try:
+        item = catalogue.item(f"{metal} {geometry}")
+    except CatalogueError:
+        return None
+    return item.record if item.n_atoms < LARGEST else None
 
 
 def _possible(catalogue: Catalogue, elements: frozenset[str] | None) -> list[Item]:

@@ -12,7 +12,7 @@ from solvus.models.pattern import Conditions, Pattern
 from solvus.models.pattern_files import read_gr
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.quality import assess
-from solvus.models.recognition.second_phase import SecondPhase, second_phase
+from solvus.models.recognition.second_phase import SecondPhase, record_of_metal, second_phase
 from solvus.models.scattering.mixture import fractions_of_atoms, mixed, phases_of
 from solvus.models.scattering.settings import Settings
 from solvus.models.structures.catalogue import Catalogue
@@ -126,6 +126,17 @@ def test_without_elements_the_whole_catalogue_is_looked_through() -> None:
     found = looked_for(mixture(("TiO2 anatase", "TiO2 rutile"), 0.35), "TiO2 anatase", None)
     assert found is not None
     assert found.item.type == "rutile"
+
+
+def test_a_metal_found_as_a_cluster_stands_as_its_crystal_or_as_itself() -> None:
+    crystal = record_of_metal("Ni", "fcc", "fcc-sphere-1433", catalogue())
+    assert crystal is not None
+    assert (crystal.name, crystal.periodic) == ("Ni fcc", True)
+    small = record_of_metal("Au", "icosahedral", "icosahedron-55", catalogue())
+    assert small is not None
+    assert len(small.species) == 55
+    assert record_of_metal("Au", "icosahedral", "icosahedron-2869", catalogue()) is None
+    assert record_of_metal("Au", "icosahedral", "no-such-geometry", catalogue()) is None
 
 
 def test_the_answer_is_deterministic() -> None:
