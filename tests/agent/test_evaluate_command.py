@@ -70,7 +70,8 @@ def test_a_measured_pattern_that_is_named_rightly(folder: Path) -> None:
     conditions = Conditions(qmin=0.8, qmax=22.0, qdamp=0.03, composition="Au")
     gold = pattern_of("Au icosahedron-147", conditions, np.arange(0.0, 30.0, 0.02))
     row = _measured(_patterns(folder, gold, "Au", "icosahedral core", "icosahedral"))
-    assert row["met"]
+    met = {figure["name"]: figure["met"] for figure in row["figures"]}
+    assert met["type within the first three"]
     assert row["remarks"][0].startswith("sample.gr: identified; icosahedral")
 
 
