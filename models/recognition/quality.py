@@ -37,6 +37,8 @@ CUTOFF = 0.03
 """Q components below this share of the strongest are taken for noise or leakage when Qmax is looked for."""
 OUTSTANDING = 8.0
 """Times the noise floor that one component in 3,000 of noise exceeds."""
+LIKE_Q = (0.2, 40.0)
+"""A table that starts above the one and ends below the other may run over Q."""
 USUAL_QMIN = 0.5
 """1/angstrom: where the beam stop of a total-scattering set-up usually ends."""
 RIPPLES = (0.3, 1.4)
@@ -78,6 +80,11 @@ def assess(pattern: Pattern, r_range: tuple[float, float]) -> Quality:
     if qmax is None:
         qmax = _apparent_qmax(spectrum)
         remarks.append(f"the file does not say Qmax; {qmax:.1f} 1/angstrom was read off the pattern")
+        if pattern.x[0] > LIKE_Q[0] and pattern.x[-1] < LIKE_Q[1]:
+            remarks.append(
+                f"the first column starts at {pattern.x[0]:g} and nothing says that it is r: if it is Q, this is F(Q) "
+                f"and the answer is wrong (the F(Q) of an fcc metal looks like the G(r) of a bcc one)"
+            )
     qmin = USUAL_QMIN if pattern.conditions.qmin is None else pattern.conditions.qmin
     fault = _curve_fault(pattern, inside, spectrum, qmin, qmax)
     noise = 0.0 if fault else _noise_share(spectrum, qmax)
