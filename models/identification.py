@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Verdict = Literal["identified", "none", "poor_data"]
+NONE = "none of these"
+"""Among structure types: what the library does not hold."""
 
 
 class Descriptor(BaseModel):
@@ -44,12 +46,51 @@ class Candidate(BaseModel):
     parameters: dict[str, float]
 
 
+class PhaseShare(BaseModel):
+    """One of two phases: its share of the sample's atoms, and of its mass."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    structure: str
+    family: str
+    atoms: Descriptor
+    mass: Descriptor
+
+
+class Recognised(BaseModel):
+    """What the learned recogniser adds.
+
+    Attributes
+    ----------
+    types : calibrated probabilities of structure types, most probable first, after refinement; "none of these" is one
+        of them, and they add up to one.
+    metals : groups of metals that hold every metal of the sample with probability ``coverage``; empty where the
+        pattern cannot say.
+    strangeness : how unlike anything in the library the pattern is; ``strange`` beyond the calibrated threshold.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    types: tuple[tuple[str, float], ...]
+    metals: tuple[str, ...]
+    coverage: float
+    strangeness: float
+    strange: bool
+
+    @property
+    def none(self) -> float:
+        """Probability of "none of these"."""
+        return dict(self.types).get(NONE, 0.0)
+
+
 class Identification(BaseModel):
     """Ranked candidates and a verdict.
 
     ``descriptors`` are those of the whole answer, not of one candidate: for every family ``fraction:<family>``
     (its share of the scattering when the best member of each family is mixed, 0-1), ``diameter`` (angstrom)
-    and ``bond_length`` (angstrom). Empty unless the verdict is ``identified``.
+    and ``bond_length`` (angstrom). Empty unless the verdict is ``identified``. ``recognised`` is there where the
+    learned recogniser was asked: whenever anything but metals may be present. ``phases`` are the best candidate and the
+    second phase that was found beside it; empty where one phase is enough.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -58,6 +99,8 @@ class Identification(BaseModel):
     reasons: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     descriptors: dict[str, Descriptor] = {}
+    recognised: Recognised | None = None
+    phases: tuple[PhaseShare, ...] = ()
     r_range: tuple[float, float]
     pattern_sha256: str
     model_version: str

@@ -1,7 +1,7 @@
 """The one door: a measured G(r) in, an :class:`Identification` out.
 
     quality gate -> metal clusters: coarse match with the whole library -> refinements       ->  verdict,
-                 -> compounds: screening of the whole catalogue -> refinements               ->  probabilities
+                 -> network: short list of compounds -> quick fits -> refinements            ->  probabilities
 
 Everything is deterministic, on one thread in each process. Lengths in angstrom, Q in 1/angstrom. Where only metals may
 be present, and no catalogue is given, compounds are left out: nothing but clusters can explain the pattern then.
@@ -18,9 +18,17 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from solvus.models.identification import Candidate, Descriptor, Identification, Verdict
+from solvus.models.identification import (
+    NONE,
+    Candidate,
+    Descriptor,
+    Identification,
+    PhaseShare,
+    Recognised,
+    Verdict,
+)
 from solvus.models.pattern import Pattern, PatternError
-from solvus.models.recognition.candidates import Data, Refinement, complexity, log_likelihood, log_prior
+from solvus.models.recognition.candidates import Data, Refinement
 from solvus.models.recognition.metal_clusters import (
     EXPANSION,
     Question,
@@ -30,9 +38,15 @@ from solvus.models.recognition.metal_clusters import (
     objections,
     search,
 )
-from solvus.models.recognition.mixture import fraction_descriptors
 from solvus.models.recognition.quality import Quality, assess
-from solvus.models.recognition.size import bond_descriptor, diameter_descriptor
+from solvus.models.recognition.weighing import (
+    candidate_of,
+    cluster_descriptors,
+    compound_descriptors,
+    recognised_of,
+    types_of,
+    weighed,
+)
 from solvus.models.refinement.least_squares import QDAMP_PRIOR, calculated
 from solvus.models.scattering.simulate import pattern_of
 from solvus.models.structures.clusters import metals
@@ -41,6 +55,7 @@ from solvus.models.structures.library import Library, require_metal
 if TYPE_CHECKING:
     # Compounds need torch, whose import takes two seconds; a campaign for metals does without.
     from solvus.models.recognition.compounds import Compound
+    from solvus.models.recognition.looking import Look
     from solvus.models.structures.catalogue import Catalogue
 
 __all__ = ["curve_of", "identify", "pattern_of"]
@@ -49,13 +64,14 @@ Floats = NDArray[np.float64]
 
 MODEL_VERSION = "clusters-1"
 """Version of the procedure for clusters; the library's own version is appended."""
-COMPOUNDS_VERSION = "compounds-1"
+COMPOUNDS_VERSION = "compounds-2"
 """Version of the procedure for compounds; appended with the catalogue's where compounds were asked."""
 R_RANGE = (1.6, 20.0)
 LARGE_QBROAD = 0.02
 """1/angstrom; it widens peaks at 20 angstrom by 8 %, which a common width still describes."""
-CLUSTER_PARAMETERS = 5
-"""Scale, bond length, displacement, correlated motion and the choice of a size."""
+LEAST_METAL = 0.01
+"""Probability of a metal, as the network sees it, from which metal clusters are searched where compounds explain the
+pattern too."""
 
 
 def identify(
@@ -210,33 +226,76 @@ class _Answer:
 
     def identified(self) -> Identification:
         question, wanted = self.question, self.wanted
-        refinement = None if wanted.metals == [] else search(question, wanted.metals)
-        against = () if refinement is None else objections(question, refinement.candidates[0], wanted.metals)
-        compounds = self._compounds()
+        look = self._look()
+        compounds = self._compounds(look)
         limit = limit_of(question, None if wanted.elements is None else sorted(wanted.elements))
         good = [compound for compound in compounds if compound.r_w <= limit]
-        if (refinement is None or against) and not good:
-            return self._none(refinement, compounds, against, limit)
+        likely = look is None or look.metal >= LEAST_METAL or not good
+        refinement = search(question, wanted.metals) if likely and wanted.metals != [] else None
+        against = () if refinement is None else objections(question, refinement.candidates[0], wanted.metals)
         clusters = None if against else refinement
-        logs = _cluster_support(clusters, question)
-        others = _compound_support(good, question)
-        together = np.concatenate([logs, others])
-        weight = np.exp(together - together.max())
-        share = weight / weight.sum()
-        split = len(logs)
+        if clusters is None and not good:
+            return self._none(refinement, compounds, against, limit, look)
+        share, none = weighed(clusters, good, question, look)
+        if none > 0.5:
+            doubt = f"with probability {none:.2f} this is nothing that the library holds"
+            return self._none(refinement, compounds, (*against, doubt), limit, look)
+        split = 0 if clusters is None else len(clusters.candidates)
         if clusters is None or share[:split].sum() < share[split:].sum():
-            descriptors = _compound_descriptors(good[int(share[split:].argmax())])
+            descriptors = compound_descriptors(good[int(share[split:].argmax())])
         else:
-            descriptors = _cluster_descriptors(clusters, share[:split] / share[:split].sum(), question)
+            descriptors = cluster_descriptors(clusters, share[:split] / share[:split].sum(), question)
         found = self._ranked(clusters, good, share)
-        return self._made("identified", question.remarks, found, descriptors)
+        types = types_of(clusters, good, share, none)
+        made = self._made("identified", question.remarks, found, descriptors, recognised_of(look, types))
+        fits = {compound.item.name: compound for compound in good}
+        return made.model_copy(update={"phases": self._phases(found[0], fits.get(found[0].structure))})
+
+    def _phases(self, first: Candidate, compound: Compound | None) -> tuple[PhaseShare, ...]:
+        if self.wanted.catalogue is None:
+            return ()
+        from solvus.models.recognition.two_phases import phases_of
+
+        question = self.question
+        return phases_of(
+            question.pattern,
+            question.data,
+            first,
+            compound,
+            question.r_range,
+            elements=self.wanted.elements,
+            qdamp=self._qdamp,
+            catalogue=self.wanted.catalogue,
+        )
 
     def without(self, verdict: Verdict, reasons: tuple[str, ...]) -> Identification:
         return self._made(verdict, reasons)
 
-    def _compounds(self) -> list[Compound]:
+    def _look(self) -> Look | None:
+        """What the network sees; ``None`` where nothing but metals may be there."""
+        question, wanted = self.question, self.wanted
+        if wanted.catalogue is None:
+            return None
+        from solvus.models.recognition.compounds import candidates_of
+        from solvus.models.recognition.looking import look
+
+        return look(
+            question.pattern,
+            question.data,
+            question.r_range,
+            noise=question.noise,
+            qdamp=self._qdamp,
+            items=candidates_of(wanted.catalogue, wanted.elements),
+            catalogue=wanted.catalogue,
+        )
+
+    @property
+    def _qdamp(self) -> float:
+        return QDAMP_PRIOR[0] if self.question.qdamp is None else self.question.qdamp
+
+    def _compounds(self, look: Look | None) -> list[Compound]:
         question = self.question
-        if self.wanted.catalogue is None:
+        if look is None or not look.chosen:
             return []
         from solvus.models.recognition.compounds import explain
 
@@ -244,9 +303,8 @@ class _Answer:
             question.pattern,
             question.data,
             question.r_range,
-            elements=self.wanted.elements,
-            qdamp=QDAMP_PRIOR[0] if question.qdamp is None else question.qdamp,
-            catalogue=self.wanted.catalogue,
+            look.chosen,
+            qdamp=self._qdamp,
             processes=self.processes,
         )
 
@@ -255,7 +313,7 @@ class _Answer:
     ) -> tuple[Candidate, ...]:
         refined = [] if clusters is None else clusters.candidates
         split, metals_of = len(refined), self.wanted.metals
-        found = [_candidate(c, float(p)) for c, p in zip(compounds, share[split:], strict=True)]
+        found = [candidate_of(c, float(p)) for c, p in zip(compounds, share[split:], strict=True)]
         if refined:
             found += candidates(refined, share[:split], metals_of, self.question, self.top)
         return tuple(sorted(found, key=lambda c: (-c.probability, c.structure))[: self.top])
@@ -266,6 +324,7 @@ class _Answer:
         compounds: Sequence[Compound],
         against: tuple[str, ...],
         limit: float,
+        look: Look | None,
     ) -> Identification:
         """Nothing explains the pattern; when elements were given, say whether another metal would."""
         question, reasons = self.question, list(against)
@@ -284,11 +343,9 @@ class _Answer:
                     f"{free.entry.name} with {free.bond:.2f} angstrom does (R_w {free.fit.r_w:.2f}), "
                     f"as in {', '.join(others)}"
                 )
-        logs = _cluster_support(refinement, question)
-        together = np.concatenate([logs, _compound_support(compounds, question)])
-        weight = np.exp(together - together.max())
-        found = self._ranked(refinement, compounds, weight / weight.sum())
-        return self._made("none", (*reasons, *question.remarks), found)
+        found = self._ranked(refinement, compounds, weighed(refinement, compounds, question, look)[0])
+        recognised = recognised_of(look, ((NONE, 1.0),))
+        return self._made("none", (*reasons, *question.remarks), found, recognised=recognised)
 
     def _made(
         self,
@@ -296,68 +353,20 @@ class _Answer:
         reasons: tuple[str, ...],
         found: tuple[Candidate, ...] = (),
         descriptors: dict[str, Descriptor] | None = None,
+        recognised: Recognised | None = None,
     ) -> Identification:
         version = f"{MODEL_VERSION}+library-{self.question.library.version}"
         if self.wanted.catalogue is not None:
-            version += f"+{COMPOUNDS_VERSION}+catalogue-{self.wanted.catalogue.version}"
+            from solvus.models.recognition.weights import shipped
+
+            version += f"+{COMPOUNDS_VERSION}+catalogue-{self.wanted.catalogue.version}+{shipped().version}"
         return Identification(
             verdict=verdict,
             reasons=reasons,
             candidates=found,
             descriptors=descriptors or {},
+            recognised=recognised,
             r_range=self.question.r_range,
             pattern_sha256=self.question.pattern.sha256,
             model_version=version,
         )
-
-
-def _cluster_support(refinement: Refinement | None, question: Question) -> Floats:
-    """Logarithm of likelihood and prior of each cluster."""
-    if refinement is None:
-        return np.zeros(0)
-    logs = log_likelihood(
-        np.array([c.fit.r_w for c in refinement.candidates]), question.data, question.r_range
-    )
-    price = complexity(CLUSTER_PARAMETERS, question.data, question.r_range)
-    return np.asarray(logs + np.array([log_prior(c.entry) for c in refinement.candidates]) - price)
-
-
-def _compound_support(compounds: Sequence[Compound], question: Question) -> Floats:
-    """The same of each compound."""
-    if not compounds:
-        return np.zeros(0)
-    from solvus.models.recognition.compounds import log_support
-
-    return log_support(compounds, question.data, question.r_range)
-
-
-def _cluster_descriptors(refinement: Refinement, share: Floats, question: Question) -> dict[str, Descriptor]:
-    data, refined = question.data, refinement.candidates
-    return {
-        "diameter": diameter_descriptor(refinement, share, float(data.r[-1])),
-        "bond_length": bond_descriptor(refined, share),
-        **fraction_descriptors(refined, share, data, question.library, question.r_range),
-    }
-
-
-def _compound_descriptors(compound: Compound) -> dict[str, Descriptor]:
-    """Size and cell of the best compound, each with its uncertainty."""
-    found = {}
-    for name in ("diameter", "a", "b", "c", "expansion"):
-        value = compound.fit.values.get(name)
-        if value is not None and value.free and value.uncertainty is not None:
-            found[name] = Descriptor(mean=value.value, sd=value.uncertainty)
-    return found
-
-
-def _candidate(compound: Compound, probability: float) -> Candidate:
-    return Candidate(
-        structure=compound.item.name,
-        family=compound.item.type,
-        elements=tuple(sorted(compound.item.elements)),
-        probability=min(1.0, probability),
-        r_w=compound.r_w,
-        parameters={
-            name: value.value for name, value in compound.fit.values.items() if value.free or name == "qdamp"
-        },
-    )

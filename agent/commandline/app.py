@@ -20,6 +20,7 @@ from solvus.agent.commandline.report import report
 from solvus.agent.commandline.run import broker, demo, lab, run
 from solvus.agent.commandline.simulate import simulate
 from solvus.agent.commandline.status import status
+from solvus.agent.commandline.train import train_app
 
 app = typer.Typer(
     name="solvus",
@@ -64,6 +65,7 @@ app.add_typer(audit_app, name="audit")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(library_app, name="library")
 app.add_typer(bench_app, name="bench")
+app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")
 
 

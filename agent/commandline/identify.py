@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from solvus.models.pattern import Pattern
     from solvus.models.structures.catalogue import Catalogue
 
+LEAST_SHOWN = 0.005
+"""Probability from which a type is printed."""
 PROCESSES = min(4, os.cpu_count() or 1)
 """In which the best compounds are refined; more would wait for the slowest."""
 WORDS = {
@@ -60,6 +62,7 @@ def identify(
     """
     from solvus.models.pattern import PatternError
     from solvus.models.recognition.signatures import SignatureError
+    from solvus.models.recognition.weights import WeightsError
     from solvus.models.structures.catalogue import Catalogue
     from solvus.models.structures.catalogue_file import CatalogueError
     from solvus.models.structures.library import LibraryError
@@ -77,7 +80,7 @@ def identify(
     for path in _with_progress(files):
         try:
             pattern, answer = _answer(path, chosen, r_range, top, qdamp, catalogue)
-        except (PatternError, LibraryError, SignatureError) as error:
+        except (PatternError, LibraryError, SignatureError, WeightsError) as error:
             documents.append({"file": str(path), "error": str(error)})
             continue
         answers.append((path, pattern, answer))
@@ -172,6 +175,8 @@ def _print(path: Path, answer: Identification) -> None:
     out.print(f"[bold]{escape(path.name)}[/bold]: {WORDS[answer.verdict]}")
     for reason in answer.reasons:
         out.print(f"  {reason}", markup=False, highlight=False, soft_wrap=True)
+    _print_recognised(answer)
+    _print_phases(answer)
     if answer.verdict == "poor_data" or not answer.candidates:
         return
     title = None if answer.verdict == "identified" else "nearest, but none of them explains it"
@@ -209,6 +214,29 @@ def _print(path: Path, answer: Identification) -> None:
             f"  diameter {bound}{size.mean:.1f} ± {size.sd:.1f} Å, bond {bond.mean:.3f} ± {bond.sd:.3f} Å"
         )
         out.print(f"  as a mixture of families: {shares}")
+
+
+def _print_phases(answer: Identification) -> None:
+    """The shares of two phases, where one is not enough."""
+    if answer.phases:
+        shares = (f"{p.structure} {p.atoms.mean:.0%} ± {p.atoms.sd:.0%}" for p in answer.phases)
+        out.print(
+            f"  two phases, of the atoms: {', '.join(shares)}", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def _print_recognised(answer: Identification) -> None:
+    """Probabilities of the types, and the metals that may be there."""
+    seen = answer.recognised
+    if seen is None:
+        return
+    likely = [f"{name} {p:.2f}" for name, p in seen.types if p >= LEAST_SHOWN]
+    out.print(f"  type: {', '.join(likely)}", markup=False, highlight=False, soft_wrap=True)
+    if seen.metals:
+        found = f"  metals, {seen.coverage:.0%} set: {', '.join(seen.metals)}"
+        out.print(found, markup=False, highlight=False, soft_wrap=True)
+    if seen.strange:
+        out.print("  unlike the library: the network was trained on nothing like this pattern", markup=False)
 
 
 def _plot(path: Path, answers: list[tuple[Path, Pattern, Identification]], catalogue: Catalogue) -> None:

@@ -11,7 +11,6 @@ relative to the library's, and a fixed price for whatever no crystallographer wo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from numpy.typing import NDArray
 
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data, complexity, log_likelihood
-from solvus.models.recognition.screening import Hit, screen, worth_refining
-from solvus.models.recognition.signatures import Radiation, Signatures, shipped, signatures_of
 from solvus.models.refinement.least_squares import r_weighted
 from solvus.models.refinement.parameters import RefinementError
 from solvus.models.refinement.refine import Options, refine
@@ -35,10 +32,6 @@ Floats = NDArray[np.float64]
 
 CLOSE_PACKED = frozenset({"fcc", "hcp", "bcc"})
 """Types of metal that the cluster library covers with every size and twin."""
-MOST = 12
-"""Structures refined: the right type was among the first three of the screening in every measured pattern tried."""
-EACH = 3
-"""Of one structure type."""
 ALWAYS = 4
 """Structures that are refined however poorly they match."""
 HOPELESS = (2.5, 0.5)
@@ -74,37 +67,40 @@ def _plain_r_w(fit: Refinement) -> float:
     return r_weighted(curve.observed, curve.calculated)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A structure worth refining: where the diameter starts (angstrom), and the R_w of a quick fit."""
+
+    item: Item
+    diameter: float
+    misfit: float
+
+
 def explain(
     pattern: Pattern,
     data: Data,
     r_range: tuple[float, float],
+    chosen: Sequence[Chosen],
     *,
-    elements: frozenset[str] | None,
     qdamp: float,
-    catalogue: Catalogue,
     processes: int = 1,
 ) -> list[Compound]:
-    """Refined structures, most probable first; empty when the catalogue holds none of these elements.
+    """Refined structures, most probable first; those whose quick fit is hopeless beside the best are left out.
 
     Parameters
     ----------
-    elements : that the sample may hold; ``None`` for any.
+    chosen : the most promising first.
     qdamp : of the instrument, 1/angstrom.
     processes : to refine in, spawned, one thread each; the answer does not depend on their number.
     """
-    items = {item.name: item for item in candidates_of(catalogue, elements)}
-    radiation: Radiation = pattern.conditions.radiation
-    signatures = _signatures(items, radiation)
-    hits = screen(signatures, data, r_range, qdamp=qdamp)
-    chosen = worth_refining(hits, [items[hit.name].type for hit in hits], MOST, EACH)
     measured = _as_assessed(pattern, data, qdamp)
-    jobs = [_Job(measured, items[hit.name].record, hit.diameter, r_range) for hit in chosen]
+    jobs = [_Job(measured, c.item.record, c.diameter, r_range) for c in chosen]
     with _mapping(processes if len(jobs) > ALWAYS else 1) as mapped:
         fits = list(mapped(_refined, jobs[:ALWAYS]))
         best = min((_plain_r_w(fit) for fit in fits if fit is not None), default=1.0)
-        rest = [k for k in range(ALWAYS, len(jobs)) if not _hopeless(chosen[k], best)]
+        rest = [k for k in range(ALWAYS, len(jobs)) if not _hopeless(chosen[k].misfit, best)]
         fits += mapped(_refined, [jobs[k] for k in rest])
-    tried = [items[chosen[k].name] for k in [*range(min(ALWAYS, len(jobs))), *rest]]
+    tried = [chosen[k].item for k in [*range(min(ALWAYS, len(jobs))), *rest]]
     found = [
         Compound(item, fit, _log_prior(item, fit, data, r_range))
         for item, fit in zip(tried, fits, strict=True)
@@ -115,9 +111,8 @@ def explain(
     return [found[k] for k in order]
 
 
-def _hopeless(hit: Hit, best: float) -> bool:
+def _hopeless(misfit: float, best: float) -> bool:
     """Whether refinement, which moves axes apart and sharpens peaks, cannot be expected to make up for a poor match."""
-    misfit = math.sqrt(max(0.0, 1.0 - max(0.0, hit.cosine) ** 2))
     return misfit > max(HOPELESS[0] * best, HOPELESS[1])
 
 
@@ -156,13 +151,6 @@ def log_support(compounds: Sequence[Compound], data: Data, r_range: tuple[float,
     """Logarithm of likelihood and prior of each."""
     logs = log_likelihood(np.array([c.r_w for c in compounds]), data, r_range)
     return np.asarray(logs + np.array([c.log_prior for c in compounds]))
-
-
-def _signatures(items: dict[str, Item], radiation: Radiation) -> Signatures:
-    """Those of the package; what it lacks, a user's own, is made."""
-    held = shipped(radiation).subset(name for name, item in items.items() if item.origin == "shipped")
-    own = [item.record for item in items.values() if item.origin == "own"]
-    return held.joined(signatures_of(own, radiation)) if own else held
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ n = (r_max - r_min) (Qmax - Qmin) / pi, each structure k and the answer "none of
     s_none = - a n/2 ln(R_0^2 + noise + floor^2) + b ln p_none + c,
 
 and the posterior is proportional to exp(s). R_0 is the misfit from which a structure explains too little, ``noise`` the
-share of white noise in the pattern's energy, which no structure explains. a, b, c, R_0 and the floor are fixed on
-patterns that training never saw (:mod:`solvus.models.recognition.training.calibrate`).
+share of white noise in the pattern's energy, which no structure explains. a, b and c are fixed on patterns that
+training never saw (:mod:`solvus.models.recognition.training.calibrate`); R_0 and the floor are what measured patterns
+leave, because simulated ones hold too little of the errors of measurement and model.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ LEAST_NOISE_SHARE, MOST_NOISE_SHARE = 0.0, 0.95
 
 
 class EvidenceWeights(BaseModel):
-    """a, b, c, R_0 and the floor of the formula above."""
+    """a, b, c, R_0 and the floor of the formula above.
+
+    The floor is what an ideal model leaves on good data of a powder standard, R_0 what true structures of measured
+    patterns stay below (:mod:`solvus.models.recognition.metal_clusters`).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -19,18 +19,25 @@ from numpy.typing import NDArray
 
 from solvus.models.identification import NONE
 from solvus.models.pattern import Pattern, PatternError
+from solvus.models.recognition.calibration import Calibration
 from solvus.models.recognition.canonical import Range, inputs, on_grid
 from solvus.models.recognition.encoder import QUANTITIES, Encoded
 from solvus.models.recognition.quality import assess
-from solvus.models.recognition.references import Places, nearest, places_of
+from solvus.models.recognition.references import Places, nearest, places_of, scores
 from solvus.models.recognition.signatures import Radiation, Signatures, signatures_of
 from solvus.models.recognition.signatures import shipped as shipped_signatures
 from solvus.models.recognition.weights import Weights, shipped
+from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.record import Record
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
+LEAST_P = 1e-6
+UNTRAINED = 0.02
+"""Probability given to a type that the network was not trained on, a user's own."""
+OF_ENTRIES = 0.7
+"""Weight of the entries in the probability of a metal."""
 CHUNK = 1024
 """Patterns encoded at once."""
 
@@ -83,7 +90,7 @@ class Recogniser:
 
     Attributes
     ----------
-    names : of all entries, own ones last.
+    names : of all entries, own ones last. own : the structures of the user.
     """
 
     def __init__(self, weights: Weights, own: Sequence[Record] = (), *, only_own: bool = False) -> None:
@@ -93,7 +100,12 @@ class Recogniser:
         self.names = [*entries, *(record.name for record in own)]
         self._kinds = [kinds[k] for k in weights.labels.kind_of_entry[: len(entries)]]
         self._kinds += [record.type for record in own]
-        self._own, self._only_own = tuple(own), only_own
+        self.own, self._only_own = tuple(own), only_own
+        self._kind_numbers = np.array([self._number(kind) for kind in self._kinds])
+        elements = {item.name: item.elements for item in Catalogue.load(own_too=False).items}
+        elements |= {record.name: record.elements for record in own}
+        nothing: frozenset[str] = frozenset()
+        self._metals = np.stack([weights.labels.metals(elements.get(name, nothing)) for name in self.names])
         self._references: dict[str, Places] = {}
         self._signatures: dict[str, Signatures] = {}
 
@@ -108,22 +120,27 @@ class Recogniser:
         """
         return Recogniser(shipped(), own)
 
+    def _number(self, kind: str) -> int:
+        """Of a type; -1 for one that the network was not trained on."""
+        kinds = self.weights.labels.kinds
+        return kinds.index(kind) if kind in kinds else -1
+
     def references(self, radiation: Radiation) -> Places:
         """Places of all entries, own ones last."""
         if radiation not in self._references:
             held = self.weights.references[radiation]
-            if self._own:
+            if self.own:
                 own = self._own_places(radiation)
                 held = own if self._only_own else held.joined(own)
             self._references[radiation] = held
         return self._references[radiation]
 
     def _own_places(self, radiation: Radiation) -> Places:
-        made = self.signatures(radiation).subset(record.name for record in self._own)
+        made = self.signatures(radiation).subset(record.name for record in self.own)
         found = places_of(self.weights.encoder, made, radiation)
-        rows = np.zeros((len(self._own), found.directions.shape[1]), dtype=np.float32)
-        spacing = np.full(len(self._own), np.nan, dtype=np.float32)
-        place = {record.name: k for k, record in enumerate(self._own)}
+        rows = np.zeros((len(self.own), found.directions.shape[1]), dtype=np.float32)
+        spacing = np.full(len(self.own), np.nan, dtype=np.float32)
+        place = {record.name: k for k, record in enumerate(self.own)}
         # What the radiation has no data for lies nowhere.
         numbers = [place[name] for name in made.names]
         rows[numbers], spacing[numbers] = found.directions, found.spacing
@@ -133,8 +150,8 @@ class Recogniser:
         """Short curves of the shipped records and the own ones."""
         if radiation not in self._signatures:
             held = shipped_signatures(radiation)
-            if self._own:
-                own = signatures_of(self._own, radiation)
+            if self.own:
+                own = signatures_of(self.own, radiation)
                 held = own if self._only_own else held.joined(own)
             self._signatures[radiation] = held
         return self._signatures[radiation]
@@ -173,36 +190,75 @@ class Recogniser:
     def answers(self, values: Singles, neutron: NDArray[np.bool_], *, count: int = 60) -> list[Recognition]:
         """The same of canonical inputs (n, 308)."""
         encoded = self.encode(values)
-        spacing = QUANTITIES.index("spacing")
-        mean, sd = encoded.mean[:, spacing].numpy(), encoded.sd[:, spacing].numpy()
+        kinds = torch.softmax(encoded.kinds.double() / self._fixed.temperature, dim=1).numpy()
         found: list[Recognition | None] = [None] * len(values)
         for radiation in ("xray", "neutron"):
             rows = np.flatnonzero(neutron == (radiation == "neutron"))
-            if not len(rows):
-                continue
-            near, cosine = nearest(
-                encoded.embedding.numpy()[rows], mean[rows], sd[rows], self.references(radiation), count
-            )
-            for row, numbers, cosines in zip(rows, near, cosine, strict=True):
-                found[row] = self._recognition(encoded, int(row), numbers, cosines)
+            for first in range(0, len(rows), CHUNK):
+                part = rows[first : first + CHUNK]
+                score, cosine = self._scores(encoded, part, radiation)
+                metals = self.metals(encoded, kinds, part, score)
+                near = nearest(score, count)
+                for k, row in enumerate(part):
+                    found[row] = self._recognition(
+                        encoded, int(row), kinds[row], metals[k], near[k], cosine[k]
+                    )
         return [answer for answer in found if answer is not None]
 
+    @property
+    def _fixed(self) -> Calibration:
+        return self.weights.metadata.calibration
+
+    def _scores(
+        self, encoded: Encoded, rows: NDArray[np.int64], radiation: Radiation
+    ) -> tuple[Singles, Singles]:
+        column = QUANTITIES.index("spacing")
+        return scores(
+            encoded.embedding.numpy()[rows],
+            encoded.mean[:, column].numpy()[rows],
+            encoded.sd[:, column].numpy()[rows],
+            self.references(radiation),
+        )
+
+    def metals(self, encoded: Encoded, kinds: Floats, rows: NDArray[np.int64], score: Singles) -> Floats:
+        """Probability that each group of metals is present: (n, groups).
+
+        Two estimates are averaged: that of the network's own head, which knows compounds that the library does not
+        hold, and the share of the library's entries with the metal, each weighed by its score and its type.
+        """
+        known = np.flatnonzero(self._metals.any(axis=1))
+        head = torch.sigmoid(
+            self._fixed.metals_scale * encoded.metals[rows].double() + self._fixed.metals_shift
+        ).numpy()
+        if not len(known):
+            return np.asarray(head)
+        of_kind = np.where(self._kind_numbers >= 0, kinds[rows][:, self._kind_numbers], UNTRAINED)
+        logs = score[:, known].astype(np.float64) + np.log(np.maximum(of_kind[:, known], LEAST_P))
+        weight = np.exp(logs - logs.max(axis=1, keepdims=True))
+        shares = (weight / weight.sum(axis=1, keepdims=True)) @ self._metals[known]
+        return np.asarray(OF_ENTRIES * shares + (1.0 - OF_ENTRIES) * head)
+
     def _recognition(
-        self, encoded: Encoded, row: int, numbers: NDArray[np.int64], cosines: Singles
+        self,
+        encoded: Encoded,
+        row: int,
+        kinds: Floats,
+        metals: Floats,
+        numbers: NDArray[np.int64],
+        cosine: Singles,
     ) -> Recognition:
-        labels, fixed = self.weights.labels, self.weights.metadata.calibration
-        kinds = torch.softmax(encoded.kinds[row].double() / fixed.temperature, dim=0).numpy()
-        metals = torch.sigmoid(fixed.metals_scale * encoded.metals[row].double() + fixed.metals_shift).numpy()
+        labels, fixed = self.weights.labels, self._fixed
         mean, sd = encoded.mean[row].tolist(), encoded.sd[row].tolist()
         by_name = dict(zip(QUANTITIES, zip(mean, sd, strict=True), strict=True))
         neighbours = tuple(
-            Neighbour(self.names[k], self._kinds[k], float(c)) for k, c in zip(numbers, cosines, strict=True)
+            Neighbour(self.names[k], self._kinds[k], float(cosine[k])) for k in numbers.tolist()
         )
-        strangeness = strangeness_of(kinds[labels.kind(NONE)], float(cosines.max()))
+        strangeness = strangeness_of(kinds[labels.kind(NONE)], float(cosine.max()))
+        ranked = _ranked(labels.groups, metals)
         return Recognition(
             _ranked(labels.kinds, kinds),
-            _ranked(labels.groups, metals),
-            tuple(g for g, p in _ranked(labels.groups, metals) if p >= fixed.metals_threshold),
+            ranked,
+            tuple(group for group, p in ranked if p >= fixed.metals_threshold),
             neighbours,
             (math.exp(by_name["diameter"][0]), by_name["diameter"][1]),
             (math.exp(by_name["spacing"][0]), by_name["spacing"][1]),

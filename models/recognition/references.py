@@ -94,10 +94,8 @@ def _summed(
     return total, spacing
 
 
-def nearest(
-    embedding: Singles, spacing: Singles, sd: Singles, references: Places, count: int
-) -> tuple[NDArray[np.int64], Singles]:
-    """Numbers of the nearest references, nearest first, and their cosines: (n, count) each.
+def scores(embedding: Singles, spacing: Singles, sd: Singles, references: Places) -> tuple[Singles, Singles]:
+    """Score of every reference for every pattern, and its cosine: (n, m) each.
 
     Parameters
     ----------
@@ -105,9 +103,12 @@ def nearest(
     """
     cosine = embedding @ references.directions.T
     away = np.nan_to_num(spacing[:, None] - references.spacing) ** 2
-    score = SHARPNESS * cosine - 0.5 * away / (sd[:, None] ** 2 + SPACING**2)
+    return SHARPNESS * cosine - 0.5 * away / (sd[:, None] ** 2 + SPACING**2), cosine
+
+
+def nearest(score: Singles, count: int) -> NDArray[np.int64]:
+    """Numbers of the references with the highest scores, the best first: (n, count)."""
     count = min(count, score.shape[1])
     some = np.argpartition(-score, count - 1, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(score, some, axis=1), axis=1, kind="stable")
-    numbers = np.take_along_axis(some, order, axis=1)
-    return numbers, np.take_along_axis(cosine, numbers, axis=1)
+    return np.take_along_axis(some, order, axis=1)

@@ -61,9 +61,10 @@ def screen(signatures: Signatures, data: Data, r_range: tuple[float, float], *, 
     best = np.full(len(signatures.names), -1.0)
     chosen = np.zeros((len(best), 2))
     for stretch in STRETCHES:
+        waves, share = _waves(signatures.q, r, float(stretch), data)
         for displacement in DISPLACEMENTS:
-            kernel = _kernel(signatures.q, r, float(stretch), displacement, data)
-            curves = signatures.f @ kernel
+            damped = share * np.exp(-displacement * (signatures.q / stretch) ** 2)
+            curves = (signatures.f * damped.astype(np.float32)) @ waves
             cosine = (curves @ weighted) / np.sqrt(np.square(curves) @ squared + 1e-30)
             cosine[~signatures.crystalline, :-1] = -1.0  # a cluster has no other size
             which = cosine.argmax(axis=1)
@@ -84,14 +85,12 @@ def _envelopes(r: Floats) -> Floats:
     return np.asarray(1.0 - 1.5 * x + 0.5 * x**3)
 
 
-def _kernel(q: Floats, r: Floats, stretch: float, displacement: float, data: Data) -> NDArray[np.float32]:
-    """What turns signatures into curves: (m, k)."""
-    actual = q / stretch
+def _waves(q: Floats, r: Floats, stretch: float, data: Data) -> tuple[NDArray[np.float32], Floats]:
+    """What turns signatures into curves, (m, k), and the share of each sample within the range of Q, (m,)."""
     # Each sample stands for a bin, which a limit of Q may cut.
     low, high = ((limit * stretch - (q - 0.5 * STEP)) / STEP for limit in (data.qmin, data.qmax))
     share = np.clip(high, 0.0, 1.0) - np.clip(low, 0.0, 1.0)
-    weight = share * np.exp(-displacement * actual**2)
-    return np.asarray(weight[:, None] * np.sin(np.outer(actual, r)), dtype=np.float32)
+    return np.sin(np.outer(q / stretch, r).astype(np.float32)), share
 
 
 def worth_refining(hits: Sequence[Hit], kinds: Sequence[str], most: int, each: int) -> list[Hit]:

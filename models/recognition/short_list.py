@@ -19,7 +19,7 @@ from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.curves import curves, damping
 from solvus.models.recognition.evidence import Evidence
 from solvus.models.recognition.quick_fit import Observed, QuickFits, quick_fits
-from solvus.models.recognition.recogniser import Recogniser, Recognition
+from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition
 from solvus.models.recognition.screening import screen
 from solvus.models.recognition.signatures import REACH, U_ISO, Radiation, Signatures
 from solvus.models.recognition.training.bank import GEOMETRY_REACH, REFERENCE_BOND, geometry_rows
@@ -41,8 +41,6 @@ LEAST_BOND_SD, MOST_BOND_SD = 0.006, 0.04
 """Relative, between which the network's uncertainty of the bond length is trusted."""
 START_U = 0.005
 MOST_DIAMETER = 400.0
-UNTRAINED = 0.02
-"""Probability given to a type that the network was not trained on, a user's own."""
 
 
 @dataclass(frozen=True)

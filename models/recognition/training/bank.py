@@ -40,7 +40,7 @@ GEOMETRY_REACH, GEOMETRY_FADING, GEOMETRY_Q = 60.0, 15.0, 45.0
 """Geometries are stretched from one bond length to any other, by a factor of up to 1.4 either way."""
 REFERENCE_BOND = 2.8
 """angstrom, at which geometries are kept."""
-SHELVES = ("xray", "neutron", "geometry", "foreign")
+SHELVES = ("xray", "wide", "neutron", "geometry", "foreign")
 UNFOLDED = 240.0
 """angstrom: no geometry is twice as long, so that no distance folds back while it is made."""
 
@@ -92,9 +92,11 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Bank:
-    """``xray`` and ``neutron``: the catalogue; ``geometry``: metal clusters; ``foreign``: other chemistry."""
+    """``xray`` and ``neutron``: the catalogue; ``wide``: those of its crystals that have several cell lengths, each
+    strained widely; ``geometry``: metal clusters; ``foreign``: other chemistry."""
 
     xray: Shelf
+    wide: Shelf
     neutron: Shelf
     geometry: Shelf
     foreign: Shelf
@@ -112,6 +114,7 @@ class _Job:
     radiation: Radiation
     count: int
     key: tuple[int, ...]
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ def shelf_of(
     count: int,
     seed: int,
     foreign: bool = False,
+    wide: bool = False,
     mapping: Mapping,
     progress: Progress = lambda rows, total: rows,
 ) -> Shelf:
@@ -139,8 +143,9 @@ def shelf_of(
     Parameters
     ----------
     foreign : the records belong to no structure type that is to be recognised.
+    wide : each cell length is strained widely.
     """
-    jobs = [_Job(r, radiation, count, (seed, int(foreign), k)) for k, r in enumerate(records)]
+    jobs = [_Job(r, radiation, count, (seed, int(foreign), k), wide) for k, r in enumerate(records)]
     rows: list[_Row] = []
     owners: list[Record] = []
     for record, made in zip(records, progress(mapping(_rows, jobs), len(jobs)), strict=True):
@@ -166,7 +171,9 @@ def shelf_of(
 def _rows(job: _Job) -> list[_Row]:
     generator = np.random.default_rng(job.key)
     try:
-        return [_row(variant_of(job.record, generator), job.radiation) for _ in range(job.count)]
+        return [
+            _row(variant_of(job.record, generator, wide=job.wide), job.radiation) for _ in range(job.count)
+        ]
     except ElementError:
         return []
 

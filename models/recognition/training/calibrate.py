@@ -35,7 +35,7 @@ Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
 
 NETWORK_BATCHES = 12
 """Of 1,024 patterns each, for what the network alone needs."""
-FITTED_PATTERNS = 1200
+FITTED_PATTERNS = 800
 """For the weights of the evidence: quick fits take a tenth of a second for each."""
 NOISE_OF_SETS = 0.012
 """The coverage of the set of metals is promised up to this noise."""
@@ -64,9 +64,7 @@ def calibrated(
     stream = Stream(bank, recipe.of_calibration)
     drawn = [stream.patterns(k) for k in progress("calibration", range(NETWORK_BATCHES), NETWORK_BATCHES)]
     fixed, metrics = _of_network(weights, drawn)
-    recogniser = Recogniser(
-        replace(weights, metadata=weights.metadata.model_copy(update={"calibration": fixed}))
-    )
+    recogniser = with_calibration(weights, fixed)
     cases = _cases(recogniser, stream.patterns(NETWORK_BATCHES), progress)
     half = len(cases) // 2
     evidence = fitted_weights(cases[:half])
@@ -74,54 +72,78 @@ def calibrated(
     return fixed.model_copy(update={"evidence": evidence}), metrics
 
 
+@dataclass(frozen=True)
+class _Truths:
+    """Of n drawn patterns: inputs (n, 308), numbers of their types, metals (n, groups), and for which patterns the set
+    of metals is promised."""
+
+    inputs: NDArray[np.float32]
+    neutron: NDArray[np.bool_]
+    kind: torch.Tensor
+    metals: torch.Tensor
+    known: torch.Tensor
+    promised: torch.Tensor
+
+    @staticmethod
+    def of(drawn: Sequence[Patterns]) -> _Truths:
+        batches = [patterns.batch() for patterns in drawn]
+        metals = torch.from_numpy(np.concatenate([b.metals for b in batches]))
+        known = torch.from_numpy(np.concatenate([b.known for b in batches]))
+        of_library = torch.from_numpy(np.concatenate([b.entry for b in batches]) >= 0)
+        quiet = torch.from_numpy(np.concatenate([p.noise for p in drawn]) <= NOISE_OF_SETS)
+        return _Truths(
+            np.concatenate([b.inputs for b in batches]),
+            np.concatenate([p.conditions.neutron for p in drawn]),
+            torch.from_numpy(np.concatenate([b.kinds[:, 0] for b in batches])),
+            metals,
+            known,
+            known & of_library & quiet & metals.any(dim=1),
+        )
+
+
 def _of_network(weights: Weights, drawn: Sequence[Patterns]) -> tuple[Calibration, dict[str, float]]:
-    labels = weights.labels
-    batches = [patterns.batch() for patterns in drawn]
-    recogniser = Recogniser(weights)
-    encoded = recogniser.encode(np.concatenate([b.inputs for b in batches]))
-    kind = torch.from_numpy(np.concatenate([b.kinds[:, 0] for b in batches]))
-    metals = torch.from_numpy(np.concatenate([b.metals for b in batches]))
-    known = torch.from_numpy(np.concatenate([b.known for b in batches]))
-    noise = torch.from_numpy(np.concatenate([p.noise for p in drawn]))
-    half = len(kind) // 2
+    truths = _Truths.of(drawn)
+    half = len(truths.kind) // 2
     first, second = slice(0, half), slice(half, None)
+    encoded = Recogniser(weights).encode(truths.inputs)
+    kind, known = truths.kind, truths.known
+    scale, shift = _platt(encoded.metals[first][known[first]].double(), truths.metals[first][known[first]])
     temperature = _temperature(encoded.kinds[first].double(), kind[first])
-    scale, shift = _platt(encoded.metals[first][known[first]].double(), metals[first][known[first]])
-    present = torch.sigmoid(scale * encoded.metals.double() + shift)
-    asked = known & (noise <= NOISE_OF_SETS) & metals.any(dim=1)
-    threshold = _threshold(present[first][asked[first]], metals[first][asked[first]], 0.95)
-    foreign = kind == labels.kind(NONE)
-    answers = recogniser.answers(np.concatenate([b.inputs for b in batches]), _neutron(drawn), count=1)
+    fixed = Calibration(temperature=temperature, metals_scale=scale, metals_shift=shift)
+    answers = with_calibration(weights, fixed).answers(truths.inputs, truths.neutron, count=1)
+    groups = weights.labels.groups
+    present = torch.tensor([[dict(a.metals)[g] for g in groups] for a in answers], dtype=torch.float64)
     strange = torch.tensor([a.strangeness for a in answers], dtype=torch.float64)
-    limit = _limit(strange[first], foreign[first], 0.95)
-    p = torch.softmax(encoded.kinds.double() / temperature, dim=1)
-    sets = present[second] >= threshold
-    truth, held = metals[second][asked[second]], sets[asked[second]]
-    metrics = {
-        "kind_top1": _share((p[second].argmax(dim=1) == kind[second])[~foreign[second]]),
-        "kind_top3": _share(
-            (p[second].topk(3).indices == kind[second][:, None]).any(dim=1)[~foreign[second]]
-        ),
-        "kind_ece": calibration_error(p[second].max(dim=1).values, p[second].argmax(dim=1) == kind[second]),
+    asked = truths.promised
+    foreign = kind == weights.labels.kind(NONE)
+    fixed = fixed.model_copy(
+        update={
+            "metals_threshold": _threshold(
+                present[first][asked[first]], truths.metals[first][asked[first]], fixed.coverage
+            ),
+            "strangeness": _limit(strange[first], foreign[first], fixed.acceptance),
+        }
+    )
+    p = torch.softmax(encoded.kinds.double() / temperature, dim=1)[second]
+    inside, right = ~foreign[second], p.argmax(dim=1) == kind[second]
+    truth = truths.metals[second][asked[second]]
+    held = present[second][asked[second]] >= fixed.metals_threshold
+    accepted = strange[second] <= fixed.strangeness
+    third = (p.topk(3).indices == kind[second][:, None]).any(dim=1)
+    return fixed, {
+        "kind_top1": _share(right[inside]),
+        "kind_top3": _share(third[inside]),
+        "kind_ece": calibration_error(p.max(dim=1).values, right),
         "metals_coverage": _share((held | ~truth).all(dim=1)),
         "metals_set_size": float(held.sum(dim=1).double().mean()),
-        "accepted_in_domain": _share((strange[second] <= limit)[~foreign[second]]),
-        "accepted_foreign": _share((strange[second] <= limit)[foreign[second]]),
+        "accepted_in_domain": _share(accepted[inside]),
+        "accepted_foreign": _share(accepted[~inside]),
     }
-    fixed = Calibration(
-        temperature=temperature,
-        metals_scale=scale,
-        metals_shift=shift,
-        coverage=0.95,
-        metals_threshold=threshold,
-        strangeness=limit,
-        acceptance=0.95,
-    )
-    return fixed, metrics
 
 
-def _neutron(drawn: Sequence[Patterns]) -> NDArray[np.bool_]:
-    return np.concatenate([p.conditions.neutron for p in drawn])
+def with_calibration(weights: Weights, fixed: Calibration) -> Recogniser:
+    """A recogniser with other numbers."""
+    return Recogniser(replace(weights, metadata=weights.metadata.model_copy(update={"calibration": fixed})))
 
 
 def _temperature(logits: torch.Tensor, truth: torch.Tensor) -> float:
@@ -204,14 +226,13 @@ def fitted_weights(cases: Sequence[_Case]) -> EvidenceWeights:
     """Those that give the truth the largest probability (maximum likelihood)."""
 
     def weights(x: Floats) -> EvidenceWeights:
-        a, b, r_0, floor = (math.exp(v) for v in (x[0], x[1], x[3], x[4]))
-        return EvidenceWeights(misfit=a, network=b, none=float(x[2]), r_0=r_0, floor=floor)
+        return EvidenceWeights(misfit=math.exp(x[0]), network=math.exp(x[1]), none=float(x[2]))
 
     def loss(x: Floats) -> float:
         held = weights(x)
         return -sum(math.log(max(_of_truth(case, held), 1e-4)) for case in cases) / len(cases)
 
-    start = [math.log(0.2), 0.0, 0.0, math.log(0.5), math.log(0.06)]
+    start = [math.log(0.2), 0.0, 0.0]
     found = minimize(
         loss, start, method="Nelder-Mead", options={"maxiter": 400, "xatol": 1e-2, "fatol": 1e-4}
     )

@@ -24,7 +24,8 @@ class Recipe(BaseModel):
     Attributes
     ----------
     seed : of everything that is drawn.
-    variants_xray, variants_neutron : of each record of the catalogue in the bank.
+    variants_xray, variants_neutron : of each record of the catalogue in the bank; variants_wide : of those crystals
+        that have several cell lengths, each strained widely.
     variants_geometry : of each metal geometry.
     variants_foreign : of each structure of other chemistry.
     width, blocks : of the encoder.
@@ -35,12 +36,15 @@ class Recipe(BaseModel):
         from metal geometries and from other chemistry.
     neutron : share of the catalogue's patterns that are neutron data.
     mixtures : share of patterns to which a second phase is added.
+    wide, wide_from : share of the crystals (X-rays) that are strained widely, from this step on: the network first
+        learns the structures and then what else their cells may be.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     seed: int = Field(default=20261123, ge=0, lt=2**63)
     variants_xray: int = Field(default=20, gt=0)
+    variants_wide: int = Field(default=8, gt=0)
     variants_neutron: int = Field(default=6, gt=0)
     variants_geometry: int = Field(default=6, gt=0)
     variants_foreign: int = Field(default=10, gt=0)
@@ -54,6 +58,8 @@ class Recipe(BaseModel):
     shares: tuple[float, float, float, float] = (0.56, 0.14, 0.18, 0.12)
     neutron: float = Field(default=0.2, ge=0, le=1)
     mixtures: float = Field(default=0.15, ge=0, le=1)
+    wide: float = Field(default=0.35, ge=0, le=1)
+    wide_from: int = Field(default=3000, ge=0)
 
     @property
     def sha256(self) -> str:
@@ -63,16 +69,10 @@ class Recipe(BaseModel):
     @property
     def of_calibration(self) -> Recipe:
         """Of the patterns that the calibration is fixed on: new variants under another seed, of one phase each."""
-        changes = {"variants_xray": 2, "variants_neutron": 1, "variants_geometry": 1, "variants_foreign": 4}
-        return self.model_copy(
-            update={
-                **changes,
-                "seed": self.seed + 1,
-                "mixtures": 0.0,
-                "batch": 1024,
-                "shares": CALIBRATION_SHARES,
-            }
-        )
+        variants = {"xray": 2, "wide": 1, "neutron": 1, "geometry": 1, "foreign": 4}
+        changes = {f"variants_{name}": count for name, count in variants.items()}
+        drawn = {"mixtures": 0.0, "batch": 1024, "wide_from": 0, "shares": CALIBRATION_SHARES}
+        return self.model_copy(update=changes | drawn | {"seed": self.seed + 1})
 
     @property
     def of_bank(self) -> str:

@@ -1,4 +1,4 @@
-"""The bank of a training run on disk: four shelves, each made once and kept for a run that is taken up again."""
+"""The bank of a training run on disk: its shelves, each made once and kept for a run that is taken up again."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from solvus.models.recognition.signatures import Radiation
 from solvus.models.recognition.training.bank import SHELVES, Shelf, geometry_shelf, shelf_of
 from solvus.models.recognition.training.recipe import Recipe
 from solvus.models.recognition.training.workers import Mapping
+from solvus.models.refinement.symmetry import free_cell
 from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.library import Library
+from solvus.models.structures.record import Record
 
 Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
 
@@ -46,16 +48,18 @@ def stocked(
     def made(name: str) -> Shelf:
         if name == "geometry":
             return geometry_shelf(library, labels, count=recipe.variants_geometry, seed=recipe.seed)
-        foreign = name == "foreign"
+        foreign, wide = name == "foreign", name == "wide"
         taken = [r for r in foreign_records(other) if not indistinguishable(r)] if foreign else records
+        taken = [r for r in taken if _lengths(r) > 1] if wide else taken
         radiation: Radiation = "neutron" if name == "neutron" else "xray"
         return shelf_of(
             taken,
             labels,
             radiation,
             count=getattr(recipe, f"variants_{name}"),
-            seed=recipe.seed + (radiation == "neutron"),
+            seed=recipe.seed + (radiation == "neutron") + 2 * wide,
             foreign=foreign,
+            wide=wide,
             mapping=mapping,
             progress=lambda rows, total: progress(name, rows, total),
         )
@@ -65,3 +69,10 @@ def stocked(
         if not path.is_file():
             made(name).save(path)
     return own
+
+
+def _lengths(record: Record) -> int:
+    """How many cell lengths the symmetry leaves free."""
+    if record.cell is None:
+        return 0
+    return sum(min(places) < 3 for places in free_cell(record.space_group or 1, record.cell).values())

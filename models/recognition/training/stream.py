@@ -117,7 +117,9 @@ class Stream:
 
     def __init__(self, bank: Bank, recipe: Recipe) -> None:
         self._bank, self._recipe = bank, recipe
-        by_kind = {name: _by_kind(getattr(bank, name), 0.5) for name in ("xray", "neutron", "foreign")}
+        by_kind = {
+            name: _by_kind(getattr(bank, name), 0.5) for name in ("xray", "wide", "neutron", "foreign")
+        }
         by_kind["geometry"] = _by_kind(bank.geometry, 0.0)
         self._weights = by_kind
 
@@ -131,8 +133,9 @@ class Stream:
         generator = np.random.default_rng((recipe.seed, 7, number))
         n = recipe.batch
         conditions = _conditions(n, generator, recipe.neutron)
-        first = self._phase(conditions, generator)
-        second = self._phase(conditions, generator)
+        wide = recipe.wide if number >= recipe.wide_from else 0.0
+        first = self._phase(conditions, generator, wide)
+        second = self._phase(conditions, generator, wide)
         mixed = generator.random(n) < recipe.mixtures
         share = np.where(mixed, generator.uniform(0.5, 0.97, n), 1.0)
         g = share[:, None] * _scaled(first.g) + (1.0 - share)[:, None] * _scaled(second.g)
@@ -140,16 +143,19 @@ class Stream:
         level, errors = _errors(conditions, generator)
         return Patterns(g + errors, conditions, level, first, second, mixed, share)
 
-    def _phase(self, conditions: Range, generator: Generator) -> _Phase:
-        """One phase for each pattern, each source computed at once."""
+    def _phase(self, conditions: Range, generator: Generator, wide: float) -> _Phase:
+        """One phase for each pattern, each source computed at once; ``wide`` is the share of strained crystals."""
         n = len(conditions.qmax)
         crystals, ions, geometries, foreign = self._recipe.shares
         source = generator.choice(4, n, p=np.array([crystals, ions, geometries, foreign]))
         # Neutrons see clusters of one metal as X-rays do, and other chemistry has X-ray rows only.
         catalogue = np.where(conditions.neutron, "neutron", "xray")
+        if wide > 0.0:
+            strained = (source == 0) & ~conditions.neutron & (generator.random(n) < wide)
+            catalogue = np.where(strained, "wide", catalogue)
         shelf = np.where(source == 2, "geometry", np.where(source == 3, "foreign", catalogue))
         parts: list[tuple[NDArray[np.int64], _Phase]] = []
-        for name in ("xray", "neutron", "geometry", "foreign"):
+        for name in ("xray", "wide", "neutron", "geometry", "foreign"):
             for ionic in (False, True):
                 rows = np.flatnonzero((shelf == name) & ((source == 1) == ionic))
                 if len(rows):
@@ -162,7 +168,7 @@ class Stream:
         shelf: Shelf = getattr(self._bank, name)
         n = len(conditions.qmax)
         weights = self._weights[name]
-        if name in ("xray", "neutron"):
+        if name in ("xray", "wide", "neutron"):
             weights = weights * (shelf.crystalline != ionic)
         row = generator.choice(len(weights), n, p=weights / weights.sum())
         if name == "geometry":

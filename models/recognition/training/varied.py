@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 STRAIN = 0.008
 """Standard deviation of each free cell length beside the common expansion: what a predicted cell errs by, and what
 composition and size do to one axis."""
+WIDE_STRAIN = 0.04
 ANGLE = 0.4
 """Degrees, of each free angle."""
 SHIFT = 0.04
@@ -61,8 +62,12 @@ class Variant:
     spacing: float
 
 
-def variant_of(record: Record, generator: np.random.Generator) -> Variant:
+def variant_of(record: Record, generator: np.random.Generator, *, wide: bool = False) -> Variant:
     """Draw a variant.
+
+    Parameters
+    ----------
+    wide : whether each free cell length is strained by up to ``WIDE_STRAIN``, as of a compound whose cell nobody knows.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def variant_of(record: Record, generator: np.random.Generator) -> Variant:
         moved = record.positions + generator.normal(0.0, JITTER, record.positions.shape)
         made = cluster(species, moved[owner], u_iso=u, occupancy=filled)
         return Variant(made, delta2, elements, not exchange, np.nan)
-    cell = _strained(record, generator)
+    cell = _strained(record, generator, wide)
     group = operations(record.space_group or 1, record.setting)
     orbits = [orbit(group, place) for place in record.positions]
     shifted: list[Floats] = []
@@ -135,14 +140,15 @@ def _alike(element: str) -> tuple[str, ...]:
     return tuple(m for m in METALS if m != element and abs(radius(m) / own - 1.0) < LIKE)
 
 
-def _strained(record: Record, generator: np.random.Generator) -> tuple[float, ...]:
+def _strained(record: Record, generator: np.random.Generator, wide: bool) -> tuple[float, ...]:
     if record.cell is None:
         raise ValueError("a cluster has no cell")
     cell = np.array(record.cell)
     for places in free_cell(record.space_group or 1, record.cell).values():
         for_lengths = [k for k in places if k < 3]
         for_angles = [k for k in places if k >= 3]
-        cell[for_lengths] *= 1.0 + generator.normal(0.0, STRAIN)
+        strain = generator.uniform(-WIDE_STRAIN, WIDE_STRAIN) if wide else generator.normal(0.0, STRAIN)
+        cell[for_lengths] *= 1.0 + strain
         cell[for_angles] += generator.normal(0.0, ANGLE)
     return tuple(cell.tolist())
 

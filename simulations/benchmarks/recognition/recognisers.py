@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from solvus.simulations.benchmarks.recognition.answer import Recogniser
+from solvus.simulations.benchmarks.recognition.learned import NetworkAlone, QuickFits, Refined
 from solvus.simulations.benchmarks.recognition.matched_filter import MatchedFilter
 
 
@@ -31,6 +32,17 @@ class Choice:
 
 
 CHOICES: dict[str, Choice] = {
+    "refined": Choice(
+        Refined,
+        "the learned recogniser as identification uses it: network, quick fits, and the best refined in full",
+        most=100,
+    ),
+    "quick": Choice(
+        QuickFits,
+        "the network weighed with a quick fit (stretch, displacement, diameter) of each structure of its short list",
+        most=200,
+    ),
+    "network": Choice(NetworkAlone, "the network alone, without any fit", most=1000),
     "filter": Choice(
         MatchedFilter,
         "the matched filter: every structure of the library at its best stretch, width and diameter, without training",

@@ -1,0 +1,128 @@
+"""A first look at one pattern by the network: what it may be, and which structures are worth refining.
+
+Lengths in angstrom, Q in 1/angstrom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from solvus.models.pattern import Pattern
+from solvus.models.recognition.candidates import Data
+from solvus.models.recognition.compounds import CLOSE_PACKED, Chosen
+from solvus.models.recognition.evidence import EvidenceWeights, posterior
+from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition, canonical
+from solvus.models.recognition.short_list import Fitted, evidence_of, short_list
+from solvus.models.structures.catalogue import Catalogue, Item
+from solvus.models.structures.clusters import ALL_FAMILIES
+
+MOST, EACH = 10, 3
+"""Structures refined, and of one type."""
+FAR_BEHIND = 9.0
+"""Logarithm of the posterior by which a quick fit may lie behind the best one and still be refined."""
+FIRST = 3
+"""Structures that are refined however far they lie behind, unless the pattern is taken for a metal's."""
+EXPANSION = 0.02
+"""Standard deviation expected of the stretch of a cell, when candidates for refinement are chosen."""
+BULK = 400.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen.
+
+    Attributes
+    ----------
+    seen : what the network says.
+    chosen : compounds worth a refinement, the most promising first.
+    weights : of the evidence, as calibrated; coverage : that the set of metals promises.
+    """
+
+    seen: Recognition
+    chosen: tuple[Chosen, ...]
+    weights: EvidenceWeights
+    coverage: float
+
+    @property
+    def metal(self) -> float:
+        """Probability that the pattern shows a metal that the cluster library covers."""
+        return sum(p for kind, p in self.seen.kinds if kind in ALL_FAMILIES or kind in CLOSE_PACKED)
+
+    def probability(self, kind: str) -> float:
+        """Of a structure type, for the evidence."""
+        known = dict(self.seen.kinds)
+        return known.get(kind, UNTRAINED)
+
+
+def look(
+    pattern: Pattern,
+    data: Data,
+    r_range: tuple[float, float],
+    *,
+    noise: float,
+    qdamp: float,
+    items: Collection[Item],
+    catalogue: Catalogue,
+) -> Look:
+    """Encode, retrieve and fit quickly.
+
+    Parameters
+    ----------
+    data : the pattern's curve, with the range of Q that it shows. noise : share of white noise in its energy.
+    qdamp : of the instrument.
+    items : compounds that may be there; ``catalogue`` : that they are of, with a user's own structures.
+
+    Raises
+    ------
+    WeightsError
+        When the network's files cannot be used.
+    """
+    recogniser = _recogniser(catalogue)
+    neutron = pattern.conditions.radiation == "neutron"
+    values = canonical(pattern, data.qmin, data.qmax)
+    seen = recogniser.answers(values, np.array([neutron]), count=len(recogniser.names))[0]
+    by_name = {item.name: item for item in items}
+    fitted = short_list(
+        recogniser,
+        seen,
+        data,
+        r_range,
+        qdamp=qdamp,
+        radiation=pattern.conditions.radiation,
+        allowed=by_name.keys(),
+    )
+    fixed = recogniser.weights.metadata.calibration
+    found = Look(seen, (), fixed.evidence, fixed.coverage)
+    points = data.independent_points(r_range)
+    ranked = _worth_refining(found, fitted, points, noise)
+    chosen = tuple(Chosen(by_name[f.name], min(f.diameter, BULK), f.r_w) for f in ranked)
+    return replace(found, chosen=chosen)
+
+
+def _worth_refining(found: Look, fitted: list[Fitted], points: float, noise: float) -> list[Fitted]:
+    """The best by misfit and network together, few of one type."""
+    if not fitted:
+        return []
+    evidence = evidence_of(found.seen, fitted, points, noise, expansion=EXPANSION)
+    p = np.log(posterior(evidence, found.weights)[:-1] + 1e-300)
+    first = FIRST if found.metal < 0.5 else 1
+    taken: dict[str, int] = {}
+    kept: list[Fitted] = []
+    for k in np.argsort(-p, kind="stable"):
+        far = p[k] < p.max() - FAR_BEHIND and len(kept) >= first
+        if far or len(kept) == MOST:
+            break
+        if taken.get(fitted[k].kind, 0) < EACH:
+            taken[fitted[k].kind] = taken.get(fitted[k].kind, 0) + 1
+            kept.append(fitted[k])
+    return kept
+
+
+@lru_cache(maxsize=2)
+def _recogniser(catalogue: Catalogue) -> Recogniser:
+    """For the own structures of one catalogue, whose places take a while to find."""
+    return Recogniser.load([item.record for item in catalogue.items if item.origin == "own"])

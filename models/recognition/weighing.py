@@ -1,0 +1,118 @@
+"""Explanations of one pattern weighed against one another, and what follows from the best: types, metals, descriptors.
+
+What needs torch is imported where it is used: a campaign for metals does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvus.models.identification import NONE, Candidate, Descriptor, Recognised
+from solvus.models.recognition.candidates import Refinement, complexity, log_likelihood, log_prior
+from solvus.models.recognition.metal_clusters import Question
+from solvus.models.recognition.mixture import fraction_descriptors
+from solvus.models.recognition.size import bond_descriptor, diameter_descriptor
+from solvus.models.structures.clusters import ALL_FAMILIES
+
+if TYPE_CHECKING:
+    from solvus.models.recognition.compounds import Compound
+    from solvus.models.recognition.looking import Look
+
+Floats = NDArray[np.float64]
+
+CLUSTER_PARAMETERS = 5
+"""Scale, bond length, displacement, correlated motion and the choice of a size."""
+
+
+def weighed(
+    clusters: Refinement | None, compounds: Sequence[Compound], question: Question, look: Look | None
+) -> tuple[Floats, float]:
+    """Probability of each cluster and then each compound, and of "none of these"."""
+    refined = [] if clusters is None else clusters.candidates
+    r_w = np.array([c.fit.r_w for c in refined] + [c.r_w for c in compounds])
+    # Relative to that of a cluster, so that "none of these" pays as many parameters.
+    price = complexity(CLUSTER_PARAMETERS, question.data, question.r_range)
+    prior = np.array([log_prior(c.entry) for c in refined] + [c.log_prior + price for c in compounds])
+    if look is None:
+        logs = log_likelihood(r_w, question.data, question.r_range) + prior
+        weight = np.exp(logs - logs.max())
+        return np.asarray(weight / weight.sum()), 0.0
+    from solvus.models.recognition.evidence import Evidence, posterior
+
+    kinds = [c.entry.family for c in refined] + [c.item.type for c in compounds]
+    evidence = Evidence(
+        r_w,
+        np.array([look.probability(kind) for kind in kinds]),
+        prior,
+        look.probability(NONE),
+        question.data.independent_points(question.r_range),
+        question.noise,
+    )
+    share = posterior(evidence, look.weights)
+    return share[:-1], float(share[-1])
+
+
+def types_of(
+    clusters: Refinement | None, compounds: Sequence[Compound], share: Floats, none: float
+) -> tuple[tuple[str, float], ...]:
+    """Probability of each structure type, most probable first."""
+    refined = [] if clusters is None else clusters.candidates
+    total = {NONE: none}
+    for kind, p in zip(
+        [c.entry.family for c in refined] + [c.item.type for c in compounds], share, strict=True
+    ):
+        total[kind] = total.get(kind, 0.0) + float(p)
+    return tuple(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def recognised_of(look: Look | None, types: tuple[tuple[str, float], ...]) -> Recognised | None:
+    """What the network adds to the answer; ``None`` where it was not asked."""
+    if look is None:
+        return None
+    # In a pattern of one metal the form factor cancels; its bond length names the metals, beside each candidate.
+    of_metal = types[0][0] in ALL_FAMILIES
+    return Recognised(
+        types=types,
+        metals=() if of_metal else look.seen.metal_set,
+        coverage=look.coverage,
+        strangeness=look.seen.strangeness,
+        strange=look.seen.strange,
+    )
+
+
+def cluster_descriptors(refinement: Refinement, share: Floats, question: Question) -> dict[str, Descriptor]:
+    """Size, bond length and shares of the families, over the candidates with their probabilities."""
+    data, refined = question.data, refinement.candidates
+    return {
+        "diameter": diameter_descriptor(refinement, share, float(data.r[-1])),
+        "bond_length": bond_descriptor(refined, share),
+        **fraction_descriptors(refined, share, data, question.library, question.r_range),
+    }
+
+
+def compound_descriptors(compound: Compound) -> dict[str, Descriptor]:
+    """Size and cell of the best compound, each with its uncertainty."""
+    found = {}
+    for name in ("diameter", "a", "b", "c", "expansion"):
+        value = compound.fit.values.get(name)
+        if value is not None and value.free and value.uncertainty is not None:
+            found[name] = Descriptor(mean=value.value, sd=value.uncertainty)
+    return found
+
+
+def candidate_of(compound: Compound, probability: float) -> Candidate:
+    """As the answer lists it."""
+    return Candidate(
+        structure=compound.item.name,
+        family=compound.item.type,
+        elements=tuple(sorted(compound.item.elements)),
+        probability=min(1.0, probability),
+        r_w=compound.r_w,
+        parameters={
+            name: value.value for name, value in compound.fit.values.items() if value.free or name == "qdamp"
+        },
+    )
