@@ -69,6 +69,8 @@ COMPOUNDS_VERSION = "compounds-2"
 R_RANGE = (1.6, 20.0)
 LARGE_QBROAD = 0.02
 """1/angstrom; it widens peaks at 20 angstrom by 8 %, which a common width still describes."""
+SURELY_METAL = 0.5
+"""Probability of a metal from which its bond length is taken from the network."""
 LEAST_METAL = 0.01
 """Probability of a metal, as the network sees it, from which metal clusters are searched where compounds explain the
 pattern too."""
@@ -188,6 +190,11 @@ class _Wanted:
         return bool(candidates_of(self.catalogue, self.elements))
 
 
+def _hint(look: Look | None) -> tuple[float, float] | None:
+    """The bond length that the network sees, where it takes the pattern for a metal's."""
+    return look.seen.spacing if look is not None and look.metal >= SURELY_METAL else None
+
+
 def _shipped() -> Catalogue:
     from solvus.models.structures.catalogue import Catalogue
 
@@ -231,7 +238,7 @@ class _Answer:
         limit = limit_of(question, None if wanted.elements is None else sorted(wanted.elements))
         good = [compound for compound in compounds if compound.r_w <= limit]
         likely = look is None or look.metal >= LEAST_METAL or not good
-        refinement = search(question, wanted.metals) if likely and wanted.metals != [] else None
+        refinement = search(question, wanted.metals, _hint(look)) if likely and wanted.metals != [] else None
         against = () if refinement is None else objections(question, refinement.candidates[0], wanted.metals)
         clusters = None if against else refinement
         if clusters is None and not good:

@@ -19,6 +19,7 @@ from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognit
 from solvus.models.recognition.short_list import Fitted, evidence_of, short_list
 from solvus.models.structures.catalogue import Catalogue, Item
 from solvus.models.structures.clusters import ALL_FAMILIES
+from solvus.models.structures.library import Library
 
 MOST, EACH = 10, 3
 """Structures refined, and of one type."""
@@ -86,6 +87,8 @@ def look(
     values = canonical(pattern, data.qmin, data.qmax)
     seen = recogniser.answers(values, np.array([neutron]), count=len(recogniser.names))[0]
     by_name = {item.name: item for item in items}
+    # Geometries of metals set the mark that compounds must come near; they are refined elsewhere.
+    geometries = {entry.name for entry in Library.load().entries}
     fitted = short_list(
         recogniser,
         seen,
@@ -93,7 +96,7 @@ def look(
         r_range,
         qdamp=qdamp,
         radiation=pattern.conditions.radiation,
-        allowed=by_name.keys(),
+        allowed=by_name.keys() | geometries,
     )
     fixed = recogniser.weights.metadata.calibration
     found = Look(seen, (), fixed.evidence, fixed.coverage)
@@ -116,6 +119,8 @@ def _worth_refining(found: Look, fitted: list[Fitted], points: float, noise: flo
         far = p[k] < p.max() - FAR_BEHIND and len(kept) >= first
         if far or len(kept) == MOST:
             break
+        if fitted[k].geometry:
+            continue
         if taken.get(fitted[k].kind, 0) < EACH:
             taken[fitted[k].kind] = taken.get(fitted[k].kind, 0) + 1
             kept.append(fitted[k])

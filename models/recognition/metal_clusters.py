@@ -53,6 +53,8 @@ SHORTEST_METAL = 0.85
 WINDOW = 0.025
 """Relative half width of the bond range searched around each peak of the scan without elements."""
 SCAN_PEAKS = 2
+HINTED = 3.0
+"""Standard uncertainties of a bond length that the network sees within which it is searched."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,16 @@ def _foreign_peak(question: Question, best: Refined) -> float | None:
     return float(window.r[short][residual[short].argmax()])
 
 
-def search(question: Question, elements: list[str] | None) -> Refinement:
-    """Coarse match and refinement within the bond lengths of the elements, or of any metal."""
+def search(
+    question: Question, elements: list[str] | None, hint: tuple[float, float] | None = None
+) -> Refinement:
+    """Coarse match and refinement within the bond lengths of the elements, or of any metal.
+
+    Parameters
+    ----------
+    hint : bond length (angstrom) that the network sees and its relative uncertainty, where no elements are known; only
+        bond lengths about it are searched.
+    """
     data = question.data
     setting = Setting(
         round(data.qmin, 3),
@@ -123,8 +133,11 @@ def search(question: Question, elements: list[str] | None) -> Refinement:
     )
     match = matcher(question.library, setting)
     entries = question.library.entries
-    if elements is None:
-        limits = ANY_BOND
+    limits = ANY_BOND
+    if elements is None and hint is not None:
+        reach = max(WINDOW, HINTED * hint[1])
+        windows = [bond_indices(hint[0] * (1 - reach), hint[0] * (1 + reach))]
+    elif elements is None:
         scan = bond_indices(*ANY_BOND)
         profile = match.profile(data.r, data.g, scan, representatives(question.library))
         windows = [bond_indices(b * (1 - WINDOW), b * (1 + WINDOW)) for b in _peaks(scan, profile)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from solvus.models.recognition.quick_fit import Observed, QuickFits, quick_fits
 from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition
 from solvus.models.recognition.screening import screen
 from solvus.models.recognition.signatures import REACH, U_ISO, Radiation, Signatures
-from solvus.models.recognition.training.bank import GEOMETRY_REACH, REFERENCE_BOND, geometry_rows
+from solvus.models.recognition.training.bank import GEOMETRY_REACH, REFERENCE_BOND, geometry_row
 from solvus.models.structures.library import Library
 
 Floats = NDArray[np.float64]
@@ -90,7 +90,7 @@ def short_list(
         found += _records(held, dict(records), data, r_range, observed)
     metal = [c for c in chosen if c[0] in geometries]
     if metal:
-        rows = _geometry_curves()[[geometries[name] for name, _ in metal]]
+        rows = np.stack([_geometry_curve(geometries[name]) for name, _ in metal])
         found += _geometries(metal, rows, seen, observed)
     return sorted(found, key=lambda f: (f.r_w, f.name))
 
@@ -184,6 +184,7 @@ def _fitted(chosen: Sequence[tuple[str, str]], fits: QuickFits, *, geometry: boo
     ]
 
 
-@lru_cache(maxsize=1)
-def _geometry_curves() -> Singles:
-    return geometry_rows(Library.load("all"), U_ISO, 0.0)
+@cache
+def _geometry_curve(index: int) -> Singles:
+    library = Library.load("all")
+    return geometry_row(library.scattering(library.entries[index]), U_ISO, 0.0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,7 @@ def geometry_shelf(library: Library, labels: Labels, *, count: int, seed: int) -
         generator = np.random.default_rng((seed, 2, entry.index))
         for _ in range(count):
             u = float(np.exp(generator.uniform(*np.log(HEAVY_U))))
-            rows.append(_geometry_row(library.scattering(entry), u, float(generator.uniform(*DELTA2))))
+            rows.append(geometry_row(library.scattering(entry), u, float(generator.uniform(*DELTA2))))
     owners = [entry for entry in library.entries for _ in range(count)]
     n = len(owners)
     return Shelf(
@@ -221,29 +222,36 @@ def geometry_shelf(library: Library, labels: Labels, *, count: int, seed: int) -
 
 def geometry_rows(library: Library, u: float, delta2: float) -> Singles:
     """Every geometry at the reference bond length with one displacement: (n, m)."""
-    return np.stack([_geometry_row(library.scattering(entry), u, delta2) for entry in library.entries])
+    return np.stack([geometry_row(library.scattering(entry), u, delta2) for entry in library.entries])
 
 
-def _geometry_row(unit: UnitScattering, u: float, delta2: float) -> Singles:
-    """F of one geometry at the reference bond length, far distances fading."""
+def geometry_row(unit: UnitScattering, u: float, delta2: float) -> Singles:
+    """F of one geometry at the reference bond length, far distances fading: (m,).
+
+    Parameters
+    ----------
+    u, delta2 : displacement and correlated motion, angstrom^2.
+    """
     q = _half_steps(UNFOLDED)
     f = unit_factor(unit, q * REFERENCE_BOND) / REFERENCE_BOND * np.exp(-u * q**2)
-    near = unit.near_distance * REFERENCE_BOND
-    narrower = (
-        np.exp(np.outer(-(q**2), u * np.clip(1.0 - delta2 / near**2, 0.1, None))) - np.exp(-u * q**2)[:, None]
-    )
-    f += (np.sin(np.outer(q, near)) * narrower) @ (unit.near_pairs / near)
+    if delta2 > 0.0:
+        near = unit.near_distance * REFERENCE_BOND
+        widths = u * np.clip(1.0 - delta2 / near**2, 0.1, None)
+        narrower = np.exp(np.outer(-(q**2), widths)) - np.exp(-u * q**2)[:, None]
+        f += (np.sin(np.outer(q, near)) * narrower) @ (unit.near_pairs / near)
     # Back to distances, fade, and forth on the coarser grid.
-    step = 0.5 * math.pi / GEOMETRY_Q
-    points = round(UNFOLDED / step)
-    step = UNFOLDED / points
+    points = round(UNFOLDED * 2.0 * GEOMETRY_Q / math.pi)
     g = from_half_steps(torch.from_numpy(f), points, points).numpy() * (2.0 / points)
-    r = np.arange(points, dtype=np.float64) * step
-    kept = round(GEOMETRY_REACH / step)
-    faded = g[:kept] * _fading(r[:kept], GEOMETRY_REACH, GEOMETRY_FADING)
-    coarse = _half_steps(GEOMETRY_REACH)
-    row: Singles = (np.sin(np.outer(coarse, r[:kept])) @ faded).astype(np.float32)
+    row: Singles = (_faded_sines(points) @ g[: _faded_sines(points).shape[1]]).astype(np.float32)
     return row
+
+
+@lru_cache(maxsize=1)
+def _faded_sines(points: int) -> Floats:
+    """What turns G at steps of UNFOLDED / points into F at the coarser steps of Q, far distances fading."""
+    step = UNFOLDED / points
+    r = np.arange(round(GEOMETRY_REACH / step), dtype=np.float64) * step
+    return np.sin(np.outer(_half_steps(GEOMETRY_REACH), r)) * _fading(r, GEOMETRY_REACH, GEOMETRY_FADING)
 
 
 def _half_steps(reach: float) -> Floats:
