@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from solvus.models.identify import identify
 from solvus.models.pattern import Conditions, Pattern
 from solvus.models.pattern_files import read_gr
 from solvus.models.recognition.candidates import Data
@@ -153,3 +154,12 @@ def test_measured_samples_of_one_phase_have_no_second(shared: Path, name: str, a
     pattern = read_gr(shared / "patterns" / f"{name}.gr")
     elements = None if any_element else catalogue().item(MEASURED[name]).elements | {"O"}
     assert looked_for(pattern, MEASURED[name], elements, qdamp=0.035) is None
+
+
+def test_identify_names_both_phases_with_their_shares() -> None:
+    answer = identify(mixture(("TiO2 anatase", "TiO2 rutile"), 0.4), elements=["Ti", "O"])
+    assert {phase.structure for phase in answer.phases} == {"TiO2 anatase", "TiO2 rutile"}
+    shares = {phase.structure: phase.atoms for phase in answer.phases}
+    assert shares["TiO2 rutile"].mean == pytest.approx(0.4, abs=0.03)
+    assert sum(share.mean for share in shares.values()) == pytest.approx(1.0)
+    assert not identify(mixture(("TiO2 anatase", "TiO2 rutile"), 0.0), elements=["Ti", "O"]).phases
