@@ -8,8 +8,8 @@ n = (r_max - r_min) (Qmax - Qmin) / pi, each structure k and the answer "none of
 
 and the posterior is proportional to exp(s). R_0 is the misfit from which a structure explains too little, ``noise`` the
 share of white noise in the pattern's energy, which no structure explains. a, b and c are fixed on patterns that
-training never saw (:mod:`solvus.models.recognition.training.calibrate`); R_0 and the floor are what measured patterns
-leave, because simulated ones hold too little of the errors of measurement and model.
+training never saw (:mod:`solvus.models.recognition.training.calibrate`); R_0 is what measured patterns leave, because
+simulated ones hold too little of the errors of measurement and model.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEAST_NOISE_SHARE, MOST_NOISE_SHARE = 0.0, 0.95
 class EvidenceWeights(BaseModel):
     """a, b, c, R_0 and the floor of the formula above.
 
-    The floor is what an ideal model leaves on good data of a powder standard, R_0 what true structures of measured
+    The floor is what rounding and interpolation leave of a perfect model; R_0 is what true structures of measured
     patterns stay below (:mod:`solvus.models.recognition.metal_clusters`).
     """
 
@@ -41,7 +41,7 @@ class EvidenceWeights(BaseModel):
     network: float = 1.0
     none: float = 0.0
     r_0: float = 0.5
-    floor: float = 0.06
+    floor: float = 0.01
 
 
 @dataclass(frozen=True)

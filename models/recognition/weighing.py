@@ -34,9 +34,8 @@ def weighed(
     """Probability of each cluster and then each compound, and of "none of these"."""
     refined = [] if clusters is None else clusters.candidates
     r_w = np.array([c.fit.r_w for c in refined] + [c.r_w for c in compounds])
-    # Relative to that of a cluster, so that "none of these" pays as many parameters.
     price = complexity(CLUSTER_PARAMETERS, question.data, question.r_range)
-    prior = np.array([log_prior(c.entry) for c in refined] + [c.log_prior + price for c in compounds])
+    prior = np.array([log_prior(c.entry) - price for c in refined] + [c.log_prior for c in compounds])
     if look is None:
         logs = log_likelihood(r_w, question.data, question.r_range) + prior
         weight = np.exp(logs - logs.max())
@@ -47,7 +46,8 @@ def weighed(
     evidence = Evidence(
         r_w,
         np.array([look.probability(kind) for kind in kinds]),
-        prior,
+        # Among structures only: "none of these" was calibrated against structures without any price.
+        prior - prior.max(),
         look.probability(NONE),
         question.data.independent_points(question.r_range),
         question.noise,

@@ -159,7 +159,7 @@ class Refined(QuickFits):
     """The best of the short list refined in full: cell, displacements, size."""
 
     name = "refined"
-    most = 6
+    most = 12
     """Structures refined."""
 
     def __init__(self, expansion: float = 0.025) -> None:
