@@ -18,11 +18,11 @@ from solvus.models.identification import NONE
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.curves import curves, damping
 from solvus.models.recognition.evidence import Evidence
+from solvus.models.recognition.geometry_curves import GEOMETRY_REACH, REFERENCE_BOND, geometry_row
 from solvus.models.recognition.quick_fit import Observed, QuickFits, quick_fits
 from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition
 from solvus.models.recognition.screening import screen
 from solvus.models.recognition.signatures import REACH, U_ISO, Radiation, Signatures
-from solvus.models.recognition.training.bank import GEOMETRY_REACH, REFERENCE_BOND, geometry_row
 from solvus.models.structures.library import Library
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from solvus.models.identification import NONE
+from solvus.models.recognition.geometry_curves import (
+    GEOMETRY_REACH,
+    REFERENCE_BOND,
+    fading,
+    geometry_row,
+)
 from solvus.models.recognition.labels import Labels
 from solvus.models.recognition.signatures import FADING, Q_LIMIT, R_STEP, REACH, SHORT, SPARE, Radiation
 from solvus.models.recognition.training.varied import DELTA2, HEAVY_U, Variant, variant_of
@@ -27,9 +32,8 @@ from solvus.models.recognition.training.workers import Mapping
 from solvus.models.scattering.calculate import calculate
 from solvus.models.scattering.form_factors import ElementError
 from solvus.models.scattering.settings import Settings
-from solvus.models.scattering.sine_transforms import from_half_steps, to_half_steps
+from solvus.models.scattering.sine_transforms import to_half_steps
 from solvus.models.scattering.size_distribution import sphere_diameter
-from solvus.models.scattering.unit_factor import UnitScattering, unit_factor
 from solvus.models.structures.library import Library
 from solvus.models.structures.record import Record
 
@@ -37,13 +41,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
-GEOMETRY_REACH, GEOMETRY_FADING, GEOMETRY_Q = 60.0, 15.0, 45.0
-"""Geometries are stretched from one bond length to any other, by a factor of up to 1.4 either way."""
-REFERENCE_BOND = 2.8
-"""angstrom, at which geometries are kept."""
 SHELVES = ("xray", "wide", "neutron", "geometry", "foreign")
-UNFOLDED = 240.0
-"""angstrom: no geometry is twice as long, so that no distance folds back while it is made."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +187,7 @@ def _row(variant: Variant, radiation: Radiation) -> _Row:
         delta2=variant.delta2,
     )
     curves = calculate(variant.structure, wide)
-    faded = curves.g * torch.from_numpy(_fading(curves.r.numpy(), REACH, FADING))
+    faded = curves.g * torch.from_numpy(fading(curves.r.numpy(), REACH, FADING))
     f = to_half_steps(faded, round(REACH / R_STEP), round(Q_LIMIT * REACH / math.pi)).numpy() * R_STEP
     finite = variant.structure.lattice is None
     diameter = sphere_diameter(variant.structure) if finite else math.nan
@@ -218,47 +216,3 @@ def geometry_shelf(library: Library, labels: Labels, *, count: int, seed: int) -
         np.full(n, REFERENCE_BOND, dtype=np.float32),
         np.array([e.diameter * REFERENCE_BOND for e in owners], dtype=np.float32),
     )
-
-
-def geometry_rows(library: Library, u: float, delta2: float) -> Singles:
-    """Every geometry at the reference bond length with one displacement: (n, m)."""
-    return np.stack([geometry_row(library.scattering(entry), u, delta2) for entry in library.entries])
-
-
-def geometry_row(unit: UnitScattering, u: float, delta2: float) -> Singles:
-    """F of one geometry at the reference bond length, far distances fading: (m,).
-
-    Parameters
-    ----------
-    u, delta2 : displacement and correlated motion, angstrom^2.
-    """
-    q = _half_steps(UNFOLDED)
-    f = unit_factor(unit, q * REFERENCE_BOND) / REFERENCE_BOND * np.exp(-u * q**2)
-    if delta2 > 0.0:
-        near = unit.near_distance * REFERENCE_BOND
-        widths = u * np.clip(1.0 - delta2 / near**2, 0.1, None)
-        narrower = np.exp(np.outer(-(q**2), widths)) - np.exp(-u * q**2)[:, None]
-        f += (np.sin(np.outer(q, near)) * narrower) @ (unit.near_pairs / near)
-    # Back to distances, fade, and forth on the coarser grid.
-    points = round(UNFOLDED * 2.0 * GEOMETRY_Q / math.pi)
-    g = from_half_steps(torch.from_numpy(f), points, points).numpy() * (2.0 / points)
-    row: Singles = (_faded_sines(points) @ g[: _faded_sines(points).shape[1]]).astype(np.float32)
-    return row
-
-
-@lru_cache(maxsize=1)
-def _faded_sines(points: int) -> Floats:
-    """What turns G at steps of UNFOLDED / points into F at the coarser steps of Q, far distances fading."""
-    step = UNFOLDED / points
-    r = np.arange(round(GEOMETRY_REACH / step), dtype=np.float64) * step
-    return np.sin(np.outer(_half_steps(GEOMETRY_REACH), r)) * _fading(r, GEOMETRY_REACH, GEOMETRY_FADING)
-
-
-def _half_steps(reach: float) -> Floats:
-    """Q at which a geometry is kept: odd multiples of half a step."""
-    return (np.arange(round(GEOMETRY_Q * reach / math.pi), dtype=np.float64) + 0.5) * (math.pi / reach)
-
-
-def _fading(r: Floats, reach: float, fading: float) -> Floats:
-    x = np.clip((r - (reach - fading)) / fading, 0.0, 1.0)
-    return np.asarray(np.cos(0.5 * math.pi * x) ** 2)

@@ -64,9 +64,13 @@ def calibrated(
     ----------
     bank : of the recipe's calibration. recipe : of the training run.
     """
-    stream = Stream(bank, recipe.of_calibration)
-    drawn = [stream.patterns(k) for k in progress("calibration", range(NETWORK_BATCHES), NETWORK_BATCHES)]
-    fixed, metrics = _of_network(weights, drawn)
+    own = recipe.of_calibration
+    stream, usual = Stream(bank, own), Stream(bank, own.model_copy(update={"wide": 0.0}))
+    numbers = progress("calibration", range(NETWORK_BATCHES), NETWORK_BATCHES)
+    drawn = [(stream.patterns(k), usual.patterns(k)) for k in numbers]
+    fixed, metrics = _of_network(weights, [one for one, _ in drawn])
+    fixed, of_sets = _of_sets(weights, fixed, [other for _, other in drawn])
+    metrics |= of_sets
     recogniser = with_calibration(weights, fixed)
     cases = _cases(recogniser, stream.patterns(NETWORK_BATCHES), progress)
     half = len(cases) // 2
@@ -114,33 +118,38 @@ def _of_network(weights: Weights, drawn: Sequence[Patterns]) -> tuple[Calibratio
     temperature = _temperature(encoded.kinds[first].double(), kind[first])
     fixed = Calibration(temperature=temperature, metals_scale=scale, metals_shift=shift)
     answers = with_calibration(weights, fixed).answers(truths.inputs, truths.neutron, count=1)
-    groups = weights.labels.groups
-    present = torch.tensor([[dict(a.metals)[g] for g in groups] for a in answers], dtype=torch.float64)
     strange = torch.tensor([a.strangeness for a in answers], dtype=torch.float64)
-    asked = truths.promised
     foreign = kind == weights.labels.kind(NONE)
-    fixed = fixed.model_copy(
-        update={
-            "metals_threshold": _threshold(
-                present[first][asked[first]], truths.metals[first][asked[first]], fixed.coverage
-            ),
-            "strangeness": _limit(strange[first], foreign[first], fixed.acceptance),
-        }
-    )
+    limit = _limit(strange[first], foreign[first], fixed.acceptance)
     p = torch.softmax(encoded.kinds.double() / temperature, dim=1)[second]
     inside, right = ~foreign[second], p.argmax(dim=1) == kind[second]
-    truth = truths.metals[second][asked[second]]
-    held = present[second][asked[second]] >= fixed.metals_threshold
-    accepted = strange[second] <= fixed.strangeness
+    accepted = strange[second] <= limit
     third = (p.topk(3).indices == kind[second][:, None]).any(dim=1)
-    return fixed, {
+    return fixed.model_copy(update={"strangeness": limit}), {
         "kind_top1": _share(right[inside]),
         "kind_top3": _share(third[inside]),
         "kind_ece": calibration_error(p.max(dim=1).values, right),
-        "metals_coverage": _share((held | ~truth).all(dim=1)),
-        "metals_set_size": float(held.sum(dim=1).double().mean()),
         "accepted_in_domain": _share(accepted[inside]),
         "accepted_foreign": _share(accepted[~inside]),
+    }
+
+
+def _of_sets(
+    weights: Weights, fixed: Calibration, drawn: Sequence[Patterns]
+) -> tuple[Calibration, dict[str, float]]:
+    """The threshold of the sets of metals, on compounds of the library whose cells are hardly strained."""
+    truths = _Truths.of(drawn)
+    asked = truths.promised.numpy()
+    answers = with_calibration(weights, fixed).answers(truths.inputs[asked], truths.neutron[asked], count=1)
+    groups = weights.labels.groups
+    present = torch.tensor([[dict(a.metals)[g] for g in groups] for a in answers], dtype=torch.float64)
+    truth = truths.metals[asked]
+    half = len(truth) // 2
+    threshold = _threshold(present[:half], truth[:half], fixed.coverage)
+    held = present[half:] >= threshold
+    return fixed.model_copy(update={"metals_threshold": threshold}), {
+        "metals_coverage": _share((held | ~truth[half:]).all(dim=1)),
+        "metals_set_size": float(held.sum(dim=1).double().mean()),
     }
 
 

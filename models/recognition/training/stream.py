@@ -18,7 +18,8 @@ from scipy.fft import dst
 
 from solvus.models.recognition.canonical import GRID, R_POINTS, R_STEP, Range, inputs
 from solvus.models.recognition.curves import curves, damping, sphere
-from solvus.models.recognition.training.bank import REFERENCE_BOND, Bank, Shelf
+from solvus.models.recognition.geometry_curves import REFERENCE_BOND
+from solvus.models.recognition.training.bank import Bank, Shelf
 from solvus.models.recognition.training.recipe import Recipe
 
 Floats = NDArray[np.float64]

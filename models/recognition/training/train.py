@@ -17,10 +17,11 @@ from torch import nn
 from solvus.models.recognition import weights as files
 from solvus.models.recognition.calibration import Calibration
 from solvus.models.recognition.encoder import Encoder
+from solvus.models.recognition.geometry_curves import GEOMETRY_REACH, geometry_rows
 from solvus.models.recognition.labels import Labels
 from solvus.models.recognition.references import Places, places, places_of
 from solvus.models.recognition.signatures import Radiation, shipped
-from solvus.models.recognition.training.bank import GEOMETRY_REACH, Bank, geometry_rows
+from solvus.models.recognition.training.bank import Bank
 from solvus.models.recognition.training.calibrate import calibrated
 from solvus.models.recognition.training.loop import Progress, Run
 from solvus.models.recognition.training.loss_picture import draw_losses
