@@ -7,9 +7,10 @@ n = (r_max - r_min) (Qmax - Qmin) / pi, each structure k and the answer "none of
     s_none = - a n/2 ln(R_0^2 + noise + floor^2) + b ln p_none + c,
 
 and the posterior is proportional to exp(s). R_0 is the misfit from which a structure explains too little, ``noise`` the
-share of white noise in the pattern's energy, which no structure explains. a, b and c are fixed on patterns that
+share of white noise in the pattern's energy, which no structure explains. a and c are fixed on patterns that
 training never saw (:mod:`solvus.models.recognition.training.calibrate`); R_0 is what measured patterns leave, because
-simulated ones hold too little of the errors of measurement and model.
+simulated ones hold too little of the errors of measurement and model. For the same reason the network's word counts
+half (b = 0.5; simulated patterns alone would give it 0.9): it takes a nanoparticle's disorder for a distorted cell.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class EvidenceWeights(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     misfit: float = 0.2
-    network: float = 1.0
+    network: float = 0.5
     none: float = 0.0
     r_0: float = 0.5
     floor: float = 0.01

@@ -240,15 +240,15 @@ def fitted_weights(cases: Sequence[_Case]) -> EvidenceWeights:
     """Those that give the truth the largest probability (maximum likelihood)."""
 
     def weights(x: Floats) -> EvidenceWeights:
-        return EvidenceWeights(misfit=math.exp(x[0]), network=math.exp(x[1]), none=float(x[2]))
+        return EvidenceWeights(misfit=math.exp(x[0]), none=float(x[1]))
 
     def loss(x: Floats) -> float:
         held = weights(x)
         return -sum(math.log(max(_of_truth(case, held), 1e-4)) for case in cases) / len(cases)
 
-    start = np.array([math.log(0.1), 0.0, 0.0])
+    start = np.array([math.log(0.1), 0.0])
     # Steps of half a unit: the default ones from zero are too small to find anything.
-    simplex = np.vstack([start, start + 0.5 * np.eye(3)])
+    simplex = np.vstack([start, start + 0.5 * np.eye(2)])
     options = {"maxiter": 300, "xatol": 1e-2, "fatol": 1e-4, "initial_simplex": simplex}
     found = minimize(loss, start, method="Nelder-Mead", options=options)
     return weights(found.x)
