@@ -49,6 +49,8 @@ def bank(catalogue: Catalogue, labels: Labels, tmp_path_factory: pytest.TempPath
     records = [catalogue.find(name) for name in names]
     shelf_of(records, labels, "xray", count=2, seed=1, mapping=map).save(folder / "xray.npz")
     shelf_of(records, labels, "neutron", count=1, seed=2, mapping=map).save(folder / "neutron.npz")
+    wide = [record for record in records if record.name == "TiO2 anatase"]
+    shelf_of(wide, labels, "xray", count=1, seed=6, wide=True, mapping=map).save(folder / "wide.npz")
     shelf_of(records[:1], labels, "xray", count=1, seed=3, foreign=True, mapping=map).save(
         folder / "foreign.npz"
     )
@@ -116,6 +118,30 @@ def test_a_batch_depends_on_its_number_alone(bank: Path) -> None:
     first, second = one.batch(3), other.batch(3)
     assert np.array_equal(first.inputs, second.inputs)
     assert not np.array_equal(first.inputs, one.batch(4).inputs)
+
+
+def test_widely_strained_cells_come_late(bank: Path) -> None:
+    shelves = Bank.load(bank)
+    late = SMALL.model_copy(update={"wide_from": 2})
+    never = SMALL.model_copy(update={"wide": 0.0})
+    assert np.array_equal(Stream(shelves, late).batch(1).inputs, Stream(shelves, never).batch(1).inputs)
+    assert not np.array_equal(Stream(shelves, late).batch(2).inputs, Stream(shelves, never).batch(2).inputs)
+
+
+def test_the_calibration_is_drawn_from_another_seed() -> None:
+    recipe = Recipe()
+    assert recipe.of_calibration.seed != recipe.seed
+    assert recipe.of_calibration.of_bank != recipe.of_bank
+
+
+def test_a_wide_variant_is_strained_more(catalogue: Catalogue) -> None:
+    record = catalogue.find("TiO2 anatase")
+
+    def spread(wide: bool) -> float:
+        made = [variant_of(record, np.random.default_rng(k), wide=wide).structure.lattice for k in range(40)]
+        return float(np.std([float(lattice[2].norm() / lattice[0].norm()) for lattice in made]))
+
+    assert spread(True) > 2.0 * spread(False)
 
 
 def test_patterns_are_seen_only_within_their_range(bank: Path) -> None:
