@@ -77,13 +77,19 @@ class NetworkAlone:
     def _judged(
         self, recogniser: Recogniser, seen: Recognition, pattern: Pattern, quality: Quality
     ) -> tuple[Ranked, Ranked, float]:
-        del recogniser, pattern, quality
-        types = tuple(pair for pair in seen.kinds if pair[0] != NONE)
+        del pattern, quality
         weight = np.exp(SHARPNESS * (np.array([n.cosine for n in seen.neighbours]) - 1.0))
         # Neighbours stand in the order of their scores, which the spacing takes part in.
         weight = np.minimum.accumulate(weight / weight.sum())
         structures = tuple((n.name, float(w)) for n, w in zip(seen.neighbours, weight, strict=True))
-        return types, structures, seen.probability(NONE)
+        if not recogniser.own:
+            types = tuple(pair for pair in seen.kinds if pair[0] != NONE)
+            return types, structures, seen.probability(NONE)
+        # The network has no word on types that a test brings along; they follow from the neighbours.
+        of_type: dict[str, float] = {}
+        for n, w in zip(seen.neighbours, weight.tolist(), strict=True):
+            of_type[n.kind] = of_type.get(n.kind, 0.0) + w
+        return tuple(sorted(of_type.items(), key=lambda pair: (-pair[1], pair[0]))), structures, 0.0
 
     def _strangeness(self, seen: Recognition, none: float) -> float:
         del none
