@@ -59,10 +59,11 @@ class Compound:
     @property
     def r_w(self) -> float:
         """Without weights, as for clusters."""
-        return _plain_r_w(self.fit)
+        return plain_r_w(self.fit)
 
 
-def _plain_r_w(fit: Refinement) -> float:
+def plain_r_w(fit: Refinement) -> float:
+    """R_w without weights, as for clusters."""
     curve = fit.curves[0]
     return r_weighted(curve.observed, curve.calculated)
 
@@ -93,11 +94,11 @@ def explain(
     qdamp : of the instrument, 1/angstrom.
     processes : to refine in, spawned, one thread each; the answer does not depend on their number.
     """
-    measured = _as_assessed(pattern, data, qdamp)
+    measured = as_assessed(pattern, data, qdamp)
     jobs = [_Job(measured, c.item.record, c.diameter, r_range) for c in chosen]
     with _mapping(processes if len(jobs) > ALWAYS else 1) as mapped:
         fits = list(mapped(_refined, jobs[:ALWAYS]))
-        best = min((_plain_r_w(fit) for fit in fits if fit is not None), default=1.0)
+        best = min((plain_r_w(fit) for fit in fits if fit is not None), default=1.0)
         rest = [k for k in range(ALWAYS, len(jobs)) if not _hopeless(chosen[k].misfit, best)]
         fits += mapped(_refined, [jobs[k] for k in rest])
     tried = [chosen[k].item for k in [*range(min(ALWAYS, len(jobs))), *rest]]
@@ -127,11 +128,11 @@ def curve_of_compound(
     options = Options(
         free=("scale",), start=dict(parameters), window=r_range, noise="independent", capture=0.0
     )
-    measured = _as_assessed(pattern, data, parameters["qdamp"])
+    measured = as_assessed(pattern, data, parameters["qdamp"])
     return refine(measured, record, options).curves[0].calculated
 
 
-def _as_assessed(pattern: Pattern, data: Data, qdamp: float) -> Pattern:
+def as_assessed(pattern: Pattern, data: Data, qdamp: float) -> Pattern:
     """The pattern with the range of Q that its data show and a damping."""
     stated = pattern.conditions.model_copy(update={"qmin": data.qmin, "qmax": data.qmax, "qdamp": qdamp})
     return pattern.model_copy(update={"conditions": stated})

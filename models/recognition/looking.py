@@ -16,6 +16,7 @@ from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.compounds import CLOSE_PACKED, Chosen
 from solvus.models.recognition.evidence import EvidenceWeights, posterior
 from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition, canonical
+from solvus.models.recognition.screening import worth_refining
 from solvus.models.recognition.short_list import Fitted, evidence_of, short_list
 from solvus.models.structures.catalogue import Catalogue, Item
 from solvus.models.structures.clusters import ALL_FAMILIES
@@ -113,18 +114,9 @@ def _worth_refining(found: Look, fitted: list[Fitted], points: float, noise: flo
     evidence = evidence_of(found.seen, fitted, points, noise, expansion=EXPANSION)
     p = np.log(posterior(evidence, found.weights)[:-1] + 1e-300)
     first = FIRST if found.metal < 0.5 else 1
-    taken: dict[str, int] = {}
-    kept: list[Fitted] = []
-    for k in np.argsort(-p, kind="stable"):
-        far = p[k] < p.max() - FAR_BEHIND and len(kept) >= first
-        if far or len(kept) == MOST:
-            break
-        if fitted[k].geometry:
-            continue
-        if taken.get(fitted[k].kind, 0) < EACH:
-            taken[fitted[k].kind] = taken.get(fitted[k].kind, 0) + 1
-            kept.append(fitted[k])
-    return kept
+    order = [k for k in np.argsort(-p, kind="stable").tolist() if not fitted[k].geometry]
+    kept = worth_refining(order, [fitted[k].kind for k in order], MOST, EACH)
+    return [fitted[k] for n, k in enumerate(kept) if n < first or p[k] >= p.max() - FAR_BEHIND]
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.signatures import STEP, Signatures
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 STRETCHES = np.linspace(0.965, 1.035, 15)
 """Steps of half a percent shift a peak at 10 angstrom by a quarter of its width; cells predicted from radii err by 1 to
@@ -93,7 +95,7 @@ def _waves(q: Floats, r: Floats, stretch: float, data: Data) -> tuple[NDArray[np
     return np.sin(np.outer(q / stretch, r).astype(np.float32)), share
 
 
-def worth_refining(hits: Sequence[Hit], kinds: Sequence[str], most: int, each: int) -> list[Hit]:
+def worth_refining(hits: Sequence[T], kinds: Sequence[str], most: int, each: int) -> list[T]:
     """The first ``most`` hits with at most ``each`` of one kind (structure type), so that one type in many metals does
     not crowd out the others.
 
@@ -102,7 +104,7 @@ def worth_refining(hits: Sequence[Hit], kinds: Sequence[str], most: int, each: i
     kinds : the kind of each hit.
     """
     taken: dict[str, int] = {}
-    kept: list[Hit] = []
+    kept: list[T] = []
     for hit, kind in zip(hits, kinds, strict=True):
         if taken.get(kind, 0) < each:
             taken[kind] = taken.get(kind, 0) + 1

@@ -31,9 +31,9 @@ from numpy.typing import NDArray
 from solvus.models.identification import Descriptor
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import INDEPENDENT_SHARE, Data, complexity
+from solvus.models.recognition.compounds import as_assessed, plain_r_w
 from solvus.models.recognition.residual_screening import Beside, screen_beside
 from solvus.models.recognition.signatures import Radiation, Signatures, shipped, signatures_of
-from solvus.models.refinement.least_squares import r_weighted
 from solvus.models.refinement.parameters import RefinementError
 from solvus.models.refinement.phase import Phase
 from solvus.models.refinement.refine import Options, refine
@@ -124,7 +124,7 @@ def second_phase(
     elements : that the sample may hold; ``None`` for any.
     qdamp : of the instrument, 1/angstrom.
     """
-    measured = _as_assessed(pattern, data, qdamp)
+    measured = as_assessed(pattern, data, qdamp)
     alone = fit if fit is not None else _refined_alone(measured, first, r_range)
     if alone is None:
         return None
@@ -143,7 +143,7 @@ def second_phase(
     atoms, mass = _shares(pair, (first, items[name].record), data, radiation)
     if evidence < EVIDENCE or not _believable(atoms):
         return None
-    return SecondPhase(items[name], pair, atoms, mass, _plain_r_w(pair), _plain_r_w(alone), evidence)
+    return SecondPhase(items[name], pair, atoms, mass, plain_r_w(pair), plain_r_w(alone), evidence)
 
 
 def record_of_metal(metal: str, family: str, geometry: str, catalogue: Catalogue) -> Record | None:
@@ -166,16 +166,6 @@ def record_of_metal(metal: str, family: str, geometry: str, catalogue: Catalogue
 
 def _possible(catalogue: Catalogue, elements: frozenset[str] | None) -> list[Item]:
     return [item for item in catalogue.items if elements is None or item.elements <= elements]
-
-
-def _as_assessed(pattern: Pattern, data: Data, qdamp: float) -> Pattern:
-    stated = pattern.conditions.model_copy(update={"qmin": data.qmin, "qmax": data.qmax, "qdamp": qdamp})
-    return pattern.model_copy(update={"conditions": stated})
-
-
-def _plain_r_w(fit: Refinement) -> float:
-    curve = fit.curves[0]
-    return r_weighted(curve.observed, curve.calculated)
 
 
 def _refined_alone(measured: Pattern, record: Record, r_range: tuple[float, float]) -> Refinement | None:
@@ -267,7 +257,7 @@ def _lengths(record: Record, pair: Refinement) -> Iterable[tuple[str, float]]:
 def _log_alone(fit: Refinement, data: Data, r_range: tuple[float, float]) -> float:
     """Likelihood less the price of the free parameters."""
     counted = INDEPENDENT_SHARE * data.independent_points(r_range)
-    likelihood = -0.5 * counted * math.log(_plain_r_w(fit) ** 2 + FLOOR**2)
+    likelihood = -0.5 * counted * math.log(plain_r_w(fit) ** 2 + FLOOR**2)
     return likelihood - complexity(len(fit.free), data, r_range)
 
 
