@@ -19,7 +19,6 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from solvus.models.identification import (
-    NONE,
     Candidate,
     Descriptor,
     Identification,
@@ -54,7 +53,7 @@ from solvus.models.structures.library import Library, require_metal
 
 if TYPE_CHECKING:
     # Compounds need torch, whose import takes two seconds; a campaign for metals does without.
-    from solvus.models.recognition.compounds import Compound
+    from solvus.models.recognition.compounds import Compound, FormFactors, Terms
     from solvus.models.recognition.looking import Look
     from solvus.models.structures.catalogue import Catalogue
 
@@ -67,6 +66,12 @@ MODEL_VERSION = "clusters-1"
 COMPOUNDS_VERSION = "compounds-2"
 """Version of the procedure for compounds; appended with the catalogue's where compounds were asked."""
 R_RANGE = (1.6, 20.0)
+MOST, SIBLINGS = 10, 4
+"""Compounds refined, and further ones of the best types."""
+WIDEST = 0.6
+"""Of a declared expansion."""
+LEAST_NONE = 0.9
+"""Probability of "none of these" where every structure that was tried leaves too much unexplained, or more."""
 LARGE_QBROAD = 0.02
 """1/angstrom; it widens peaks at 20 angstrom by 8 %, which a common width still describes."""
 SURELY_METAL = 0.5
@@ -86,6 +91,9 @@ def identify(
     qbroad: float | None = None,
     library: Library | None = None,
     catalogue: Catalogue | None = None,
+    expansion: float | None = None,
+    most: int = MOST,
+    form_factors: FormFactors = "exact",
     processes: int = 1,
 ) -> Identification:
     """Say which structure a pattern shows.
@@ -100,15 +108,21 @@ def identify(
     qdamp : the instrument's damping, 1/angstrom; by default the pattern's own, and where that is unknown it
         is refined for clusters and taken as usual for compounds.
     catalogue : of compounds; by default the shipped one, without a user's own structures.
+    expansion : relative range of cells and bond lengths about the library's that is held possible, all of it alike; by
+        default what heat, size and substitution do. *None of these* is judged against it.
+    most : compounds that are refined.
+    form_factors : ``"constant"`` for curves that PDFgui or srreal calculated with X-ray weights at Q = 0.
     processes : in which compounds are refined; the answer does not depend on their number.
 
     Raises
     ------
     PatternError
-        When the pattern is no G(r) or ``r_range`` is no range.
+        When the pattern is no G(r), or ``r_range`` or ``expansion`` no range.
     LibraryError
         For an element that does not exist, or when no structure is made of those given.
     """
+    if expansion is not None and not 0.0 < expansion <= WIDEST:
+        raise PatternError(f"expansion: {expansion:g} is not between 0 and {WIDEST:g}")
     if pattern.quantity != "G":
         raise PatternError(f"quantity: G(r) is needed, not {pattern.quantity}; transform it first")
     if not 0.0 < r_range[0] < r_range[1]:
@@ -130,8 +144,9 @@ def identify(
         pattern.conditions.qdamp if qdamp is None else qdamp,
         library,
         _remarks(quality, pattern.conditions.qbroad if qbroad is None else qbroad),
+        expansion,
     )
-    answer = _Answer(question, wanted, top, processes)
+    answer = _Answer(question, wanted, top, most, form_factors, processes)
     if quality.reasons:
         return answer.without("poor_data", quality.reasons)
     if not wanted.possible:
@@ -229,6 +244,8 @@ class _Answer:
     question: Question
     wanted: _Wanted
     top: int
+    most: int
+    form_factors: FormFactors
     processes: int
 
     def identified(self) -> Identification:
@@ -291,10 +308,18 @@ class _Answer:
             question.data,
             question.r_range,
             noise=question.noise,
-            qdamp=self._qdamp,
+            terms=self._terms,
+            most=self.most,
             items=candidates_of(wanted.catalogue, wanted.elements),
             catalogue=wanted.catalogue,
         )
+
+    @property
+    def _terms(self) -> Terms:
+        from solvus.models.recognition.compounds import Terms
+
+        siblings = max(SIBLINGS, self.most - MOST)
+        return Terms(self._qdamp, self.question.expansion, siblings, self.form_factors)
 
     @property
     def _qdamp(self) -> float:
@@ -302,16 +327,17 @@ class _Answer:
 
     def _compounds(self, look: Look | None) -> list[Compound]:
         question = self.question
-        if look is None or not look.chosen:
+        if look is None or not look.chosen or self.wanted.catalogue is None:
             return []
-        from solvus.models.recognition.compounds import explain
+        from solvus.models.recognition.compounds import candidates_of, explain
 
         return explain(
             question.pattern,
             question.data,
             question.r_range,
             look.chosen,
-            qdamp=self._qdamp,
+            self._terms,
+            relatives=candidates_of(self.wanted.catalogue, self.wanted.elements),
             processes=self.processes,
         )
 
@@ -350,9 +376,12 @@ class _Answer:
                     f"{free.entry.name} with {free.bond:.2f} angstrom does (R_w {free.fit.r_w:.2f}), "
                     f"as in {', '.join(others)}"
                 )
-        found = self._ranked(refinement, compounds, weighed(refinement, compounds, question, look)[0])
-        recognised = recognised_of(look, ((NONE, 1.0),))
-        return self._made("none", (*reasons, *question.remarks), found, recognised=recognised)
+        share, none = weighed(refinement, compounds, question, look)
+        found = self._ranked(refinement, compounds, share)
+        surely = max(none, LEAST_NONE)
+        rest = share * ((1.0 - surely) / max(1.0 - none, 1e-12))
+        types = types_of(refinement, compounds, rest, surely)
+        return self._made("none", (*reasons, *question.remarks), found, recognised=recognised_of(look, types))
 
     def _made(
         self,

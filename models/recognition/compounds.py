@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +25,34 @@ from solvus.models.refinement.least_squares import r_weighted
 from solvus.models.refinement.parameters import RefinementError
 from solvus.models.refinement.refine import Options, refine
 from solvus.models.refinement.refinement import Refinement
+from solvus.models.refinement.symmetry import free_cell
 from solvus.models.structures.build import worker_pool
 from solvus.models.structures.catalogue import Catalogue, Item
 from solvus.models.structures.record import Record
 
 Floats = NDArray[np.float64]
+FormFactors = Literal["exact", "constant"]
 
 CLOSE_PACKED = frozenset({"fcc", "hcp", "bcc"})
 """Types of metal that the cluster library covers with every size and twin."""
-ALWAYS = 4
-"""Structures that are refined however poorly they match."""
+TOGETHER = 2
+"""Structures that are refined before the next are judged by them: the answer is the same in one process and in two."""
 HOPELESS = (2.5, 0.5)
 """A match leaves at least this many times the best refined R_w, and at least this much, when it is not refined."""
-EVALUATIONS = 18
-"""Of the model in one refinement; right structures converge in 5 to 20."""
+UNEXPLAINED, FURTHER = 0.6, 0.85
+"""R_w that explains nothing; and what refinement may gain beyond the best gain so far. A match that would still
+explain nothing with it is not refined: one in a hundred right structures gains more."""
+EVALUATIONS, MORE_EVALUATIONS = 8, 12
+"""Of the model in a first refinement, and beyond it for one that has not converged and is near the best; right
+structures converge in 5 to 20."""
+SIBLING_EVALUATIONS = 8
+"""For a structure that starts from the refined cell, size and motion of another of its type."""
+NEAR_BEST = (1.4, 0.03)
+"""A structure whose R_w is within this factor of the best of all, or this much, is refined to the end; and so are
+siblings of its type."""
+REACHED = 0.048
+"""Relative: how far a refinement may move a cell length."""
+ROOM = (1.0 - REACHED, 1.0 + REACHED)
 KNOWN_SD, PREDICTED_SD = 0.01, 0.02
 """Relative stretch that heat, size and substitution give a known cell, and the error of a predicted one."""
 HYPOTHETICAL = 1.5
@@ -70,11 +85,30 @@ def plain_r_w(fit: Refinement) -> float:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A structure worth refining: where the diameter starts (angstrom), and the R_w of a quick fit."""
+    """A structure worth refining: where stretch and diameter (angstrom) start, and the R_w of a quick fit."""
 
     item: Item
+    stretch: float
     diameter: float
     misfit: float
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which structures are compared.
+
+    Attributes
+    ----------
+    qdamp : of the instrument, 1/angstrom.
+    expansion : relative range of cells that a campaign declares; ``None`` for what heat, size and substitution do.
+    siblings : further structures of the best types that are refined.
+    form_factors : ``"constant"`` for curves that PDFgui or srreal calculated.
+    """
+
+    qdamp: float
+    expansion: float | None = None
+    siblings: int = 0
+    form_factors: FormFactors = "exact"
 
 
 def explain(
@@ -82,8 +116,9 @@ def explain(
     data: Data,
     r_range: tuple[float, float],
     chosen: Sequence[Chosen],
+    terms: Terms,
     *,
-    qdamp: float,
+    relatives: Sequence[Item] = (),
     processes: int = 1,
 ) -> list[Compound]:
     """Refined structures, most probable first; those whose quick fit is hopeless beside the best are left out.
@@ -91,30 +126,84 @@ def explain(
     Parameters
     ----------
     chosen : the most promising first.
-    qdamp : of the instrument, 1/angstrom.
+    relatives : among which the siblings of the best types are looked for.
     processes : to refine in, spawned, one thread each; the answer does not depend on their number.
     """
-    measured = as_assessed(pattern, data, qdamp)
-    jobs = [_Job(measured, c.item.record, c.diameter, r_range) for c in chosen]
-    with _mapping(processes if len(jobs) > ALWAYS else 1) as mapped:
-        fits = list(mapped(_refined, jobs[:ALWAYS]))
-        best = min((plain_r_w(fit) for fit in fits if fit is not None), default=1.0)
-        rest = [k for k in range(ALWAYS, len(jobs)) if not _hopeless(chosen[k].misfit, best)]
-        fits += mapped(_refined, [jobs[k] for k in rest])
-    tried = [chosen[k].item for k in [*range(min(ALWAYS, len(jobs))), *rest]]
-    found = [
-        Compound(item, fit, _log_prior(item, fit, data, r_range))
-        for item, fit in zip(tried, fits, strict=True)
-        if fit is not None
-    ]
-    weight = log_support(found, data, r_range)
-    order = sorted(range(len(found)), key=lambda k: (-weight[k], found[k].item.name))
-    return [found[k] for k in order]
+    measured = as_assessed(pattern, data, terms.qdamp)
+    tried: list[tuple[Chosen, Refinement]] = []
+    with _mapping(processes if len(chosen) > TOGETHER else 1) as mapped:
+        for first in range(0, len(chosen), TOGETHER):
+            part = [c for c in chosen[first : first + TOGETHER] if not _hopeless(c.misfit, tried)]
+            fits = mapped(_refined, [_first_job(c, measured, r_range, terms) for c in part])
+            tried += [(c, fit) for c, fit in zip(part, fits, strict=True) if fit is not None]
+        found = [(c.item, fit) for c, fit in tried]
+        open_ends = [
+            k for k, (_, fit) in enumerate(found) if fit.verdict == "limit" and _near_best(fit, found)
+        ]
+        further = mapped(_refined, [_further_job(*found[k], measured, r_range, terms) for k in open_ends])
+        for k, fit in zip(open_ends, further, strict=True):
+            found[k] = (found[k][0], fit or found[k][1])
+        siblings = _siblings(found, relatives, terms)
+        jobs = [_sibling_job(item, like, measured, r_range, terms) for item, like in siblings]
+        fits = list(mapped(_refined, jobs))
+    found += [(item, fit) for (item, _), fit in zip(siblings, fits, strict=True) if fit is not None]
+    compounds = [Compound(item, fit, _log_prior(item, fit, data, r_range, terms)) for item, fit in found]
+    weight = log_support(compounds, data, r_range)
+    order = sorted(range(len(compounds)), key=lambda k: (-weight[k], compounds[k].item.name))
+    return [compounds[k] for k in order]
 
 
-def _hopeless(misfit: float, best: float) -> bool:
+def _hopeless(misfit: float, tried: Sequence[tuple[Chosen, Refinement]]) -> bool:
     """Whether refinement, which moves axes apart and sharpens peaks, cannot be expected to make up for a poor match."""
-    return misfit > max(HOPELESS[0] * best, HOPELESS[1])
+    if not tried:
+        return False
+    best = min(plain_r_w(fit) for _, fit in tried)
+    gain = min(1.0, *(plain_r_w(fit) / max(c.misfit, 1e-6) for c, fit in tried))
+    return misfit > max(HOPELESS[0] * best, HOPELESS[1]) or FURTHER * gain * misfit > UNEXPLAINED
+
+
+def _near_best(fit: Refinement, found: Sequence[tuple[Item, Refinement]]) -> bool:
+    best = min(plain_r_w(other) for _, other in found)
+    return plain_r_w(fit) <= max(NEAR_BEST[0] * best, best + NEAR_BEST[1])
+
+
+def _siblings(
+    found: Sequence[tuple[Item, Refinement]], relatives: Sequence[Item], terms: Terms
+) -> list[tuple[Item, Refinement]]:
+    """Structures of the best types that were not refined, each with the refinement that it starts from: those whose
+    cell is nearest to the refined one, for only the metals on the sites tell them apart."""
+    if not found or not terms.siblings:
+        return []
+    leaders: dict[str, Refinement] = {}
+    for item, fit in sorted(found, key=lambda pair: plain_r_w(pair[1])):
+        if _near_best(fit, found) and item.record.periodic:
+            leaders.setdefault(item.type, fit)
+    known = {item.name for item, _ in found}
+    ranked: list[tuple[float, str, Item, Refinement]] = []
+    for item in relatives:
+        like = leaders.get(item.type)
+        if like is None or item.name in known or item.record.cell is None:
+            continue
+        away = _away(item, _lengths(like, item.record.cell), terms)
+        if np.isfinite(away):
+            ranked.append((away, item.name, item, like))
+    ranked.sort(key=lambda row: row[:2])
+    return [(item, like) for _, _, item, like in ranked[: terms.siblings]]
+
+
+def _lengths(fit: Refinement, cell: Sequence[float]) -> list[float]:
+    """Refined lengths over those of another cell of the same type."""
+    reference = dict(zip("abc", cell[:3], strict=True))
+    return [fit[name] / reference[name] for name in "abc" if name in fit.values]
+
+
+def _away(item: Item, ratios: Sequence[float], terms: Terms) -> float:
+    """What the prior asks for a cell that differs by these ratios; infinite where a refinement cannot reach."""
+    if not ratios or max(abs(ratio - 1.0) for ratio in ratios) > REACHED:
+        return float("inf")
+    return _strain_price(item, [ratio - 1.0 for ratio in ratios], terms) + (
+        HYPOTHETICAL if item.hypothetical else 0.0
+    )
 
 
 def curve_of_compound(
@@ -160,8 +249,46 @@ class _Job:
 
     pattern: Pattern
     record: Record
-    diameter: float
+    start: Mapping[str, float]
     r_range: tuple[float, float]
+    form_factors: FormFactors
+    most: int
+
+
+def _first_job(chosen: Chosen, pattern: Pattern, r_range: tuple[float, float], terms: Terms) -> _Job:
+    record = chosen.item.record
+    start = {"diameter": min(chosen.diameter, BULK)} if record.periodic else {}
+    lengths = _free_lengths(record)
+    start |= {name: value * float(np.clip(chosen.stretch, *ROOM)) for name, value in lengths.items()}
+    return _Job(pattern, record, start, r_range, terms.form_factors, EVALUATIONS)
+
+
+def _further_job(
+    item: Item, fit: Refinement, pattern: Pattern, r_range: tuple[float, float], terms: Terms
+) -> _Job:
+    start = {name: fit[name] for name in fit.free}
+    return _Job(pattern, item.record, start, r_range, terms.form_factors, MORE_EVALUATIONS)
+
+
+def _sibling_job(
+    item: Item, like: Refinement, pattern: Pattern, r_range: tuple[float, float], terms: Terms
+) -> _Job:
+    """From the values of another structure of the type, as far as they have the same names."""
+    record = item.record
+    lengths = _free_lengths(record)
+    start = {
+        name: float(np.clip(like[name] / v, *ROOM)) * v for name, v in lengths.items() if name in like.values
+    }
+    start |= {name: like[name] for name in ("scale", "delta2", "diameter")}
+    return _Job(pattern, record, start, r_range, terms.form_factors, SIBLING_EVALUATIONS)
+
+
+def _free_lengths(record: Record) -> dict[str, float]:
+    """Names and values of what sets the size of a structure in a refinement."""
+    if record.cell is None:
+        return {"expansion": 1.0}
+    names = free_cell(record.space_group or 1, record.cell)
+    return {name: record.cell[places[0]] for name, places in names.items() if places[0] < 3}
 
 
 @contextmanager
@@ -176,14 +303,15 @@ def _mapping(processes: int) -> Iterator[Callable[..., Iterable[Refinement | Non
 
 def _refined(job: _Job) -> Refinement | None:
     """``None`` for a structure that cannot be refined on these data."""
-    start = {"diameter": min(job.diameter, BULK)} if job.record.periodic else {}
     size = ("diameter",) if job.record.periodic else ()
     options = Options(
         free=("scale", "lattice", "u", "delta2", *size),
-        start=start,
+        start=job.start,
         window=job.r_range,
         noise="independent",
-        most=EVALUATIONS,
+        form_factors=job.form_factors,
+        capture=0.0,
+        most=job.most,
     )
     try:
         return refine(job.pattern, job.record, options)
@@ -191,12 +319,10 @@ def _refined(job: _Job) -> Refinement | None:
         return None
 
 
-def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, float]) -> float:
+def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, float], terms: Terms) -> float:
     cell = item.record.cell
     names = [name for name in ("a", "b", "c", "expansion") if name in fit.values]
     reference = dict(zip("abc", cell[:3], strict=True)) if cell else {}
-    stretches = [fit[name] / reference.get(name, 1.0) - 1.0 for name in names]
-    sd = PREDICTED_SD if item.hypothetical else KNOWN_SD
     at_limit = sum(
         value.free and value.uncertainty is None
         for name, value in fit.values.items()
@@ -204,7 +330,14 @@ def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, fl
     )
     return (
         -complexity(len(fit.free), data, r_range)
-        - 0.5 * float(np.mean(np.square(stretches))) / sd**2
+        - _strain_price(item, [fit[name] / reference.get(name, 1.0) - 1.0 for name in names], terms)
         - (HYPOTHETICAL if item.hypothetical else 0.0)
         - IMPLAUSIBLE * at_limit
     )
+
+
+def _strain_price(item: Item, stretches: Sequence[float], terms: Terms) -> float:
+    """Of cell lengths beside the library's: none within a range that was declared, else a normal density's."""
+    sd = PREDICTED_SD if item.hypothetical else KNOWN_SD
+    beyond = np.maximum(np.abs(stretches) - (terms.expansion or 0.0), 0.0)
+    return 0.5 * float(np.mean(np.square(beyond))) / sd**2

@@ -33,6 +33,14 @@ def geometry_rows(library: Library, u: float, delta2: float) -> Singles:
     return np.stack([geometry_row(library.scattering(entry), u, delta2) for entry in library.entries])
 
 
+@lru_cache(maxsize=4)
+def still_rows(library: Library) -> Singles:
+    """The same of atoms that do not move, kept for a library: (n, m)."""
+    rows = geometry_rows(library, 0.0, 0.0)
+    rows.setflags(write=False)
+    return rows
+
+
 def geometry_row(unit: UnitScattering, u: float, delta2: float) -> Singles:
     """F of one geometry at the reference bond length, far distances fading: (m,).
 
@@ -52,6 +60,11 @@ def geometry_row(unit: UnitScattering, u: float, delta2: float) -> Singles:
     g = from_half_steps(torch.from_numpy(f), points, points).numpy() * (2.0 / points)
     row: Singles = (_faded_sines(points) @ g[: _faded_sines(points).shape[1]]).astype(np.float32)
     return row
+
+
+def half_steps() -> Floats:
+    """Q of the samples of a row: (m,)."""
+    return _half_steps(GEOMETRY_REACH)
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data
-from solvus.models.recognition.compounds import CLOSE_PACKED, Chosen
+from solvus.models.recognition.compounds import CLOSE_PACKED, Chosen, Terms
 from solvus.models.recognition.evidence import EvidenceWeights, posterior
 from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition, canonical
 from solvus.models.recognition.screening import worth_refining
@@ -41,11 +41,13 @@ class Look:
     ----------
     seen : what the network says.
     chosen : compounds worth a refinement, the most promising first.
+    misfit : least R_w of the quick fits.
     weights : of the evidence, as calibrated; coverage : that the set of metals promises.
     """
 
     seen: Recognition
     chosen: tuple[Chosen, ...]
+    misfit: float
     weights: EvidenceWeights
     coverage: float
 
@@ -66,7 +68,8 @@ def look(
     r_range: tuple[float, float],
     *,
     noise: float,
-    qdamp: float,
+    terms: Terms,
+    most: int = MOST,
     items: Collection[Item],
     catalogue: Catalogue,
 ) -> Look:
@@ -75,7 +78,7 @@ def look(
     Parameters
     ----------
     data : the pattern's curve, with the range of Q that it shows. noise : share of white noise in its energy.
-    qdamp : of the instrument.
+    terms : under which structures are compared. most : structures worth a refinement.
     items : compounds that may be there; ``catalogue`` : that they are of, with a user's own structures.
 
     Raises
@@ -95,27 +98,32 @@ def look(
         seen,
         data,
         r_range,
-        qdamp=qdamp,
+        qdamp=terms.qdamp,
         radiation=pattern.conditions.radiation,
         allowed=by_name.keys() | geometries,
+        expansion=terms.expansion,
     )
     fixed = recogniser.weights.metadata.calibration
-    found = Look(seen, (), fixed.evidence, fixed.coverage)
+    found = Look(seen, (), 1.0, fixed.evidence, fixed.coverage)
     points = data.independent_points(r_range)
-    ranked = _worth_refining(found, fitted, points, noise)
-    chosen = tuple(Chosen(by_name[f.name], min(f.diameter, BULK), f.r_w) for f in ranked)
-    return replace(found, chosen=chosen)
+    expansion = max(EXPANSION, terms.expansion or 0.0)
+    ranked = _worth_refining(found, fitted, points, noise, expansion, most)
+    chosen = tuple(Chosen(by_name[f.name], f.stretch, min(f.diameter, BULK), f.r_w) for f in ranked)
+    misfit = min((f.r_w for f in fitted), default=1.0)
+    return replace(found, chosen=chosen, misfit=misfit)
 
 
-def _worth_refining(found: Look, fitted: list[Fitted], points: float, noise: float) -> list[Fitted]:
+def _worth_refining(
+    found: Look, fitted: list[Fitted], points: float, noise: float, expansion: float, most: int
+) -> list[Fitted]:
     """The best by misfit and network together, few of one type."""
     if not fitted:
         return []
-    evidence = evidence_of(found.seen, fitted, points, noise, expansion=EXPANSION)
+    evidence = evidence_of(found.seen, fitted, points, noise, expansion=expansion)
     p = np.log(posterior(evidence, found.weights)[:-1] + 1e-300)
     first = FIRST if found.metal < 0.5 else 1
     order = [k for k in np.argsort(-p, kind="stable").tolist() if not fitted[k].geometry]
-    kept = worth_refining(order, [fitted[k].kind for k in order], MOST, EACH)
+    kept = worth_refining(order, [fitted[k].kind for k in order], most, EACH)
     return [fitted[k] for n, k in enumerate(kept) if n < first or p[k] >= p.max() - FAR_BEHIND]
 
 

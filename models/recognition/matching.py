@@ -1,8 +1,9 @@
 """The coarse match: how well every geometry of the library correlates with a pattern, at every bond length.
 
 All curves are computed under the pattern's own Qmin and Qmax, on a common r grid near Nyquist, for a typical
-peak width; the match is the cosine between curve and data. Curves depend on the conditions and not on the
-data, so they are kept for the patterns that follow from the same instrument.
+peak width; the match is the cosine between curve and data. They come from short curves of F(Q)
+(:mod:`solvus.models.recognition.geometry_curves`), depend on the conditions and not on the data, and are kept for the
+patterns that follow from the same instrument.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from solvus.models.recognition.geometry_curves import (
+    GEOMETRY_REACH,
+    REFERENCE_BOND,
+    half_steps,
+    still_rows,
+)
 from solvus.models.refinement.least_squares import U_START
-from solvus.models.scattering.transform import sine_kernel
-from solvus.models.scattering.unit_factor import unit_factor
 from solvus.models.structures.library import Entry, Library
 
 Floats = NDArray[np.float64]
@@ -26,8 +31,6 @@ BOND_START, BOND_RATIO = 2.0, 1.004
 FARTHEST = 30.0
 """angstrom; matching beyond adds sizes, which the full-range comparison settles better."""
 POINTS_PER_NYQUIST = 1.5
-COARSE_OVERSAMPLING = 1.4
-"""Q points relative to the least that keeps far distances from folding back; ranking needs no more."""
 CACHED_BONDS = 600
 """Curves of the whole library at one bond length take 0.3 MB; this many cover several instruments."""
 
@@ -62,7 +65,6 @@ class Matcher:
 
     def __init__(self, library: Library, setting: Setting, u: float = U_START) -> None:
         self.library, self.setting, self.u = library, setting, u
-        self._kernels: dict[int, tuple[Floats, Floats]] = {}
         self.curves = lru_cache(maxsize=CACHED_BONDS)(self._curves)
 
     def match(self, r: Floats, g: Floats, bonds: range, entries: tuple[Entry, ...]) -> list[Match]:
@@ -82,32 +84,21 @@ class Matcher:
         ]
         return sorted(found, key=lambda m: (-m.correlation, m.entry.name))
 
-    def profile(self, r: Floats, g: Floats, bonds: range, entries: tuple[Entry, ...]) -> Floats:
-        """The best correlation of any of ``entries`` at each bond length."""
-        data = np.interp(self.setting.r, r, g)
-        data = data / (np.linalg.norm(data) or 1.0)
-        return np.array([(self.curves(k, entries) @ data).max() for k in bonds])
-
     def _curves(self, k: int, entries: tuple[Entry, ...]) -> NDArray[np.float32]:
-        """Normalised curves at bond length k: (entries, points)."""
-        bond = bond_at(k)
-        curves = np.empty((len(entries), len(self.setting.r)), dtype=np.float32)
-        for i, entry in enumerate(entries):
-            q, kernel = self._kernel(self.setting.r_last + entry.span * bond)
-            f = unit_factor(self.library.scattering(entry), q * bond) * np.exp(-self.u * q**2)
-            curve = f @ kernel
-            curves[i] = curve / (np.linalg.norm(curve) or 1.0)
-        return curves
-
-    def _kernel(self, reach: float) -> tuple[Floats, Floats]:
-        """Kernels come in reaches of 20 angstrom, so that a few serve the whole library."""
-        step = math.ceil(reach / 20.0)
-        if step not in self._kernels:
-            setting = self.setting
-            count = (setting.qmax - setting.qmin) * COARSE_OVERSAMPLING * 20.0 * step / (2.0 * math.pi)
-            q = np.linspace(setting.qmin, setting.qmax, math.ceil(count) + 1)
-            self._kernels[step] = q, sine_kernel(q, setting.r, setting.qdamp)
-        return self._kernels[step]
+        """Normalised curves at bond length k, one matrix product for all: (entries, points)."""
+        setting, stretch = self.setting, bond_at(k) / REFERENCE_BOND
+        step = math.pi / GEOMETRY_REACH
+        inside = half_steps() < setting.qmax * stretch + step
+        q = half_steps()[inside] / stretch
+        # Each sample stands for a bin, which a limit of Q may cut.
+        low, high = ((limit - q) * stretch / step + 0.5 for limit in (setting.qmin, setting.qmax))
+        share = (np.clip(high, 0.0, 1.0) - np.clip(low, 0.0, 1.0)) * np.exp(-self.u * q**2)
+        waves = np.sin(np.outer(q, setting.r).astype(np.float32))
+        rows = still_rows(self.library)[[entry.index for entry in entries]][:, inside]
+        curves: NDArray[np.float32] = (rows * share.astype(np.float32)) @ waves
+        curves *= np.exp(-0.5 * (setting.qdamp * setting.r) ** 2).astype(np.float32)
+        norm = np.linalg.norm(curves, axis=1, keepdims=True)
+        return np.asarray(curves / np.where(norm > 0, norm, 1.0), dtype=np.float32)
 
 
 def bond_at(k: int) -> float:
@@ -126,13 +117,3 @@ def bond_indices(shortest: float, longest: float) -> range:
 def matcher(library: Library, setting: Setting) -> Matcher:
     """The matcher of this process for a library and setting; kept, so that its curves are."""
     return Matcher(library, setting)
-
-
-def representatives(library: Library) -> tuple[Entry, ...]:
-    """A small, a middle and a large member of each family, to find bond lengths when no element is known."""
-    chosen = []
-    for family in sorted({entry.family for entry in library.entries}):
-        members = library.subset(family=family)
-        for size in (60, 500, 3000):
-            chosen.append(min(members, key=lambda e, size=size: abs(math.log(e.n_atoms / size))))  # type: ignore[misc]
-    return tuple(dict.fromkeys(chosen))

@@ -18,12 +18,9 @@ from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data, Refined, Refinement, refine
 from solvus.models.recognition.matching import (
     FARTHEST,
-    Match,
     Setting,
-    bond_at,
     bond_indices,
     matcher,
-    representatives,
 )
 from solvus.models.refinement.least_squares import QDAMP_PRIOR, calculated, r_weighted
 from solvus.models.structures.clusters import metals
@@ -51,15 +48,15 @@ RIPPLES = (0.4, 1.5)
 SHORTEST_METAL = 0.85
 """In bond lengths: no two metal atoms of a cluster are nearer than this."""
 WINDOW = 0.025
-"""Relative half width of the bond range searched around each peak of the scan without elements."""
-SCAN_PEAKS = 2
+"""Least relative half width of the bond range searched about a bond length that the network sees."""
 HINTED = 3.0
 """Standard uncertainties of a bond length that the network sees within which it is searched."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A pattern with what the answer depends on; ``noise`` is the share of white noise in its energy."""
+    """A pattern with what the answer depends on; ``noise`` is the share of white noise in its energy, and ``expansion``
+    the relative range of bond lengths that is declared."""
 
     pattern: Pattern
     data: Data
@@ -68,6 +65,7 @@ class Question:
     qdamp: float | None
     library: Library
     remarks: tuple[str, ...]
+    expansion: float | None = None
 
 
 def limit_of(question: Question, elements: list[str] | None) -> float:
@@ -131,46 +129,23 @@ def search(
         max(question.r_range[0], round(float(data.r[0]), 3)),
         round(min(FARTHEST, float(data.r[-1])), 2),
     )
-    match = matcher(question.library, setting)
-    entries = question.library.entries
-    limits = ANY_BOND
+    limits, window = ANY_BOND, ANY_BOND
     if elements is None and hint is not None:
         reach = max(WINDOW, HINTED * hint[1])
-        windows = [bond_indices(hint[0] * (1 - reach), hint[0] * (1 + reach))]
-    elif elements is None:
-        scan = bond_indices(*ANY_BOND)
-        profile = match.profile(data.r, data.g, scan, representatives(question.library))
-        windows = [bond_indices(b * (1 - WINDOW), b * (1 + WINDOW)) for b in _peaks(scan, profile)]
-    else:
+        window = hint[0] * (1 - reach), hint[0] * (1 + reach)
+    elif elements is not None:
         bonds = [require_metal(element) for element in elements]
-        limits = (min(bonds) * (1 - EXPANSION), max(bonds) * (1 + EXPANSION))
-        windows = [bond_indices(*limits)]
-    matches: list[Match] = []
-    for window in windows:
-        matches += match.match(data.r, data.g, window, entries)
-    matches.sort(key=lambda m: (-m.correlation, m.entry.name))
-    best_per_entry = list({m.entry.name: m for m in reversed(matches)}.values())[::-1]
-    best_per_entry.sort(key=lambda m: (-m.correlation, m.entry.name))
+        reach = question.expansion or EXPANSION
+        limits = window = min(bonds) * (1 - reach), max(bonds) * (1 + reach)
+    match = matcher(question.library, setting)
     return refine(
-        best_per_entry,
+        match.match(data.r, data.g, bond_indices(*window), question.library.entries),
         data,
         question.library,
         r_range=question.r_range,
         bond_limits=limits,
         qdamp=question.qdamp,
     )
-
-
-def _peaks(scan: range, profile: Floats) -> list[float]:
-    """Bond lengths of the highest separate peaks of the scan."""
-    found: list[float] = []
-    for i in np.argsort(-profile, kind="stable"):
-        bond = bond_at(scan[int(i)])
-        if all(abs(bond / other - 1) > 2 * WINDOW for other in found):
-            found.append(bond)
-        if len(found) == SCAN_PEAKS:
-            break
-    return found
 
 
 def elements_of(bond: float, elements: list[str] | None) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from solvus.models.recognition.signatures import STEP, Signatures
 Floats = NDArray[np.float64]
 T = TypeVar("T")
 
-STRETCHES = np.linspace(0.965, 1.035, 15)
+STRETCHES: Floats = np.linspace(0.965, 1.035, 15)
 """Steps of half a percent shift a peak at 10 angstrom by a quarter of its width; cells predicted from radii err by 1 to
 2 %, heat and size change them by up to 1 %."""
 DISPLACEMENTS = (0.002, 0.006, 0.015)
@@ -43,13 +43,21 @@ class Hit:
     diameter: float
 
 
-def screen(signatures: Signatures, data: Data, r_range: tuple[float, float], *, qdamp: float) -> list[Hit]:
+def screen(
+    signatures: Signatures,
+    data: Data,
+    r_range: tuple[float, float],
+    *,
+    qdamp: float,
+    stretches: Floats = STRETCHES,
+) -> list[Hit]:
     """Best curve of every structure, best first.
 
     Parameters
     ----------
     data : the pattern; r_range : over which it is compared, at most to ``FARTHEST``.
     qdamp : of the instrument, 1/angstrom.
+    stretches : of the cells that are tried.
     """
     if not signatures.names:
         return []
@@ -62,7 +70,7 @@ def screen(signatures: Signatures, data: Data, r_range: tuple[float, float], *, 
     weighted, squared = (envelopes * observed).T.astype(np.float32), (envelopes**2).T.astype(np.float32)
     best = np.full(len(signatures.names), -1.0)
     chosen = np.zeros((len(best), 2))
-    for stretch in STRETCHES:
+    for stretch in stretches:
         waves, share = _waves(signatures.q, r, float(stretch), data)
         for displacement in DISPLACEMENTS:
             damped = share * np.exp(-displacement * (signatures.q / stretch) ** 2)

@@ -21,7 +21,7 @@ from solvus.models.recognition.evidence import Evidence
 from solvus.models.recognition.geometry_curves import GEOMETRY_REACH, REFERENCE_BOND, geometry_row
 from solvus.models.recognition.quick_fit import Observed, QuickFits, quick_fits
 from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition
-from solvus.models.recognition.screening import screen
+from solvus.models.recognition.screening import STRETCHES, Hit, screen
 from solvus.models.recognition.signatures import REACH, U_ISO, Radiation, Signatures
 from solvus.models.structures.library import Library
 
@@ -34,6 +34,9 @@ NEAREST = 40
 """Entries nearest in the embedding, whatever their type."""
 OF_KIND, KINDS, LEAST_KIND = 16, 5, 1e-3
 """Nearest entries of each of the most probable types, how many types, and from which probability."""
+OWN = 40
+"""Structures of a user's own that are taken by the matched filter, whatever the network, which never saw them, says."""
+STRETCH_STEP = 0.005
 FITTED = 48
 """Structures that are fitted after screening."""
 BOND_STEPS = np.linspace(-2.5, 2.5, 11)
@@ -71,6 +74,7 @@ def short_list(
     qdamp: float,
     radiation: Radiation,
     allowed: Collection[str] | None = None,
+    expansion: float | None = None,
 ) -> list[Fitted]:
     """Structures worth a full refinement with their quick fits, best first.
 
@@ -79,16 +83,25 @@ def short_list(
     seen : what the network says of the pattern; ``recogniser`` that said it.
     r_range : angstrom; qdamp : of the instrument, 1/angstrom.
     allowed : names of entries that may be taken; ``None`` for all.
+    expansion : relative range of cells that is declared; ``None`` for the usual one.
     """
-    chosen = _chosen(recogniser, seen, radiation, allowed)
+    stretches = _stretches(expansion)
+    chosen = _chosen(seen, allowed)
+    if recogniser.own:
+        own = [r for r in recogniser.own if allowed is None or r.name in allowed]
+        held = recogniser.signatures(radiation).subset(record.name for record in own)
+        types = {record.name: record.type for record in own}
+        hits = screen(held, data, r_range, qdamp=qdamp, stretches=stretches)[:OWN]
+        chosen |= {hit.name: types[hit.name] for hit in hits}
     geometries = {entry.name: entry.index for entry in Library.load("all").entries}
     observed = _observed(data, r_range, qdamp)
     found: list[Fitted] = []
-    records = [c for c in chosen if c[0] not in geometries]
+    records = {name: kind for name, kind in chosen.items() if name not in geometries}
     if records:
-        held = recogniser.signatures(radiation).subset(name for name, _ in records)
-        found += _records(held, dict(records), data, r_range, observed)
-    metal = [c for c in chosen if c[0] in geometries]
+        held = recogniser.signatures(radiation).subset(records)
+        hits = screen(held, data, r_range, qdamp=qdamp, stretches=stretches)[:FITTED]
+        found += _records(held, hits, records, observed)
+    metal = [c for c in chosen.items() if c[0] in geometries]
     if metal:
         rows = np.stack([_geometry_curve(geometries[name]) for name, _ in metal])
         found += _geometries(metal, rows, seen, observed)
@@ -116,19 +129,26 @@ def evidence_of(
         known[NONE],
         points,
         noise,
+        tuple(f.kind for f in fitted),
     )
 
 
-def _chosen(
-    recogniser: Recogniser, seen: Recognition, radiation: Radiation, allowed: Collection[str] | None
-) -> list[tuple[str, str]]:
-    """Names and types, by the rules above."""
+def _chosen(seen: Recognition, allowed: Collection[str] | None) -> dict[str, str]:
+    """Types by name, by the rules above."""
     ranked = [(n.name, n.kind) for n in seen.neighbours if allowed is None or n.name in allowed]
     likely = [kind for kind, p in seen.kinds if p >= LEAST_KIND][:KINDS]
     kept = dict(ranked[:NEAREST])
     for kind in likely:
         kept |= dict([pair for pair in ranked if pair[1] == kind][:OF_KIND])
-    return list(kept.items())
+    return kept
+
+
+def _stretches(expansion: float | None) -> Floats:
+    """Of cells, in steps of half a percent."""
+    if expansion is None or expansion <= float(STRETCHES[-1]) - 1.0:
+        return STRETCHES
+    steps = math.ceil(expansion / STRETCH_STEP)
+    return np.asarray(1.0 + STRETCH_STEP * np.arange(-steps, steps + 1))
 
 
 def _observed(data: Data, r_range: tuple[float, float], qdamp: float) -> Observed:
@@ -138,9 +158,8 @@ def _observed(data: Data, r_range: tuple[float, float], qdamp: float) -> Observe
 
 
 def _records(
-    held: Signatures, kinds: Mapping[str, str], data: Data, r_range: tuple[float, float], observed: Observed
+    held: Signatures, hits: Sequence[Hit], kinds: Mapping[str, str], observed: Observed
 ) -> list[Fitted]:
-    hits = screen(held, data, r_range, qdamp=observed.qdamp)[:FITTED]
     place = {name: k for k, name in enumerate(held.names)}
     rows = [place[hit.name] for hit in hits]
     fits = quick_fits(

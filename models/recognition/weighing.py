@@ -51,6 +51,7 @@ def weighed(
         look.probability(NONE),
         question.data.independent_points(question.r_range),
         question.noise,
+        tuple(kinds),
     )
     share = posterior(evidence, look.weights)
     return share[:-1], float(share[-1])

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
+from scipy.sparse import csc_array
 
 from solvus.models.refinement.parameters import Slopes
 from solvus.models.refinement.phase import Phase
@@ -275,53 +276,50 @@ def _densities(
     h: float,
     points: int,
 ) -> tuple[Floats, dict[str, Floats]]:
-    """Sums of Gaussians (channels, points), and their derivatives by each parameter."""
+    """Sums of Gaussians (channels, points), and their derivatives by each parameter.
+
+    With N the Gaussian of each shell as a column of a sparse matrix, the sums are those of N, x N and x^2 N times the
+    factors that amplitude, distance and variance contribute.
+    """
     half = math.ceil(TAIL * math.sqrt(float(variance.max())) / h)
     offsets = np.arange(-half, half + 1)
     size = channels * points
-    total = np.zeros(size)
-    slopes = {name: np.zeros(size) for name in changes}
+    factors = _factors(amplitude, 1.0 / variance, changes)
+    total = np.zeros((size, factors.shape[2]))
     order = max(1, CHUNK // len(offsets))
     for start in range(0, len(d), order):
         part = slice(start, min(start + order, len(d)))
         base = np.round(d[part] / h).astype(np.int64)
         x = (base * h - d[part])[:, None] + offsets * h
-        x2 = x * x
         inverse = 1.0 / variance[part]
-        peak = np.exp(x2 * (-0.5 * inverse)[:, None])
+        peak = np.exp(x * x * (-0.5 * inverse)[:, None])
         peak *= np.sqrt(inverse / (2.0 * math.pi))[:, None]
         # The sine of r = 0 is zero, so that what would lie below counts for nothing there.
         place = np.maximum(base[:, None] + offsets, 0) + (channel[part] * points)[:, None]
-        total += np.bincount(place.ravel(), weights=(amplitude[part, None] * peak).ravel(), minlength=size)
-        for name, change in changes.items():
-            rows, at = _rows_of(change.moved, part)
-            value = _factor(change, at, amplitude[part][rows], inverse[rows], x[rows], x2[rows])
-            value *= peak[rows]
-            slopes[name] += np.bincount(place[rows].ravel(), weights=value.ravel(), minlength=size)
-    return total.reshape(channels, points), {k: v.reshape(channels, points) for k, v in slopes.items()}
+        ends = np.arange(len(base) + 1, dtype=np.int64) * len(offsets)
+        for power in range(3):
+            wanted = np.flatnonzero(factors[power].any(axis=0))
+            if len(wanted):
+                columns = csc_array((peak.ravel(), place.ravel(), ends), shape=(size, len(base)))
+                total[:, wanted] += columns @ factors[power, part][:, wanted]
+            peak *= x
+    rows = total.T.reshape(-1, channels, points)
+    return rows[0], dict(zip(changes, rows[1:], strict=True))
 
 
-def _rows_of(moved: Ints | None, part: slice) -> tuple[Ints | slice, slice]:
-    """Rows within a part that a change moves, and where they stand in the change's own arrays."""
-    if moved is None:
-        return slice(None), part
-    low, high = np.searchsorted(moved, [part.start, part.stop])
-    return moved[low:high] - part.start, slice(int(low), int(high))
-
-
-def _factor(change: _Change, at: slice, amplitude: Floats, inverse: Floats, x: Floats, x2: Floats) -> Floats:
-    """What the Gaussians of these shells are multiplied with."""
-    constant = np.zeros(len(amplitude)) if change.amplitude is None else change.amplitude[at].copy()
-    square = None
-    if change.variance is not None:
-        widened = 0.5 * amplitude * inverse * change.variance[at]
-        constant -= widened
-        square = widened * inverse
-    value = (
-        np.repeat(constant[:, None], x.shape[1], axis=1)
-        if square is None
-        else (x2 * square[:, None] + constant[:, None])
-    )
-    if change.distance is not None:
-        value += x * (amplitude * inverse * change.distance[at])[:, None]
-    return value
+def _factors(amplitude: Floats, inverse: Floats, changes: dict[str, _Change]) -> Floats:
+    """What the Gaussians times 1, x and x^2 are multiplied with, for their sum and each of its derivatives:
+    (3, shells, 1 + changes)."""
+    factors = np.zeros((3, len(amplitude), 1 + len(changes)))
+    factors[0, :, 0] = amplitude
+    for k, change in enumerate(changes.values(), start=1):
+        at = slice(None) if change.moved is None else change.moved
+        if change.amplitude is not None:
+            factors[0, at, k] += change.amplitude
+        if change.distance is not None:
+            factors[1, at, k] = (amplitude * inverse)[at] * change.distance
+        if change.variance is not None:
+            widened = 0.5 * (amplitude * inverse)[at] * change.variance
+            factors[0, at, k] -= widened
+            factors[2, at, k] = widened * inverse[at]
+    return factors

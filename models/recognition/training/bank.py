@@ -27,6 +27,7 @@ from solvus.models.recognition.geometry_curves import (
 )
 from solvus.models.recognition.labels import Labels
 from solvus.models.recognition.signatures import FADING, Q_LIMIT, R_STEP, REACH, SHORT, SPARE, Radiation
+from solvus.models.recognition.training.shapes import drawn_shape
 from solvus.models.recognition.training.varied import DELTA2, HEAVY_U, Variant, variant_of
 from solvus.models.recognition.training.workers import Mapping
 from solvus.models.scattering.calculate import calculate
@@ -34,6 +35,8 @@ from solvus.models.scattering.form_factors import ElementError
 from solvus.models.scattering.settings import Settings
 from solvus.models.scattering.sine_transforms import to_half_steps
 from solvus.models.scattering.size_distribution import sphere_diameter
+from solvus.models.structures.build import scattering_of
+from solvus.models.structures.clusters import diameter
 from solvus.models.structures.library import Library
 from solvus.models.structures.record import Record
 
@@ -41,7 +44,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Progress = Callable[[Iterable[Any], int], Iterable[Any]]
 
-SHELVES = ("xray", "wide", "neutron", "geometry", "foreign")
+SHELVES = ("xray", "wide", "neutron", "geometry", "shape", "foreign")
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,13 @@ class Shelf:
 @dataclass(frozen=True)
 class Bank:
     """``xray`` and ``neutron``: the catalogue; ``wide``: those of its crystals that have several cell lengths, each
-    strained widely; ``geometry``: metal clusters; ``foreign``: other chemistry."""
+    strained widely; ``geometry``: metal clusters; ``shape``: those of any shape; ``foreign``: other chemistry."""
 
     xray: Shelf
     wide: Shelf
     neutron: Shelf
     geometry: Shelf
+    shape: Shelf
     foreign: Shelf
 
     @staticmethod
@@ -204,15 +208,51 @@ def geometry_shelf(library: Library, labels: Labels, *, count: int, seed: int) -
             u = float(np.exp(generator.uniform(*np.log(HEAVY_U))))
             rows.append(geometry_row(library.scattering(entry), u, float(generator.uniform(*DELTA2))))
     owners = [entry for entry in library.entries for _ in range(count)]
-    n = len(owners)
+    numbers = [labels.entry(e.name) for e in owners]
+    sizes = [e.diameter * REFERENCE_BOND for e in owners]
+    return _of_metals(rows, labels, numbers, [e.family for e in owners], sizes)
+
+
+def shape_shelf(
+    labels: Labels,
+    *,
+    count: int,
+    seed: int,
+    mapping: Mapping,
+    progress: Progress = lambda rows, total: rows,
+) -> Shelf:
+    """``count`` metal clusters of any shape, none of which is an entry of the library."""
+    keys = [(seed, 3, k) for k in range(count)]
+    made = list(progress(mapping(_shape_row, keys), count))
+    rows, families, sizes = (list(column) for column in zip(*made, strict=True))
+    return _of_metals(rows, labels, [-1] * count, families, sizes)
+
+
+def _shape_row(key: tuple[int, ...]) -> tuple[Singles, str, float]:
+    """F, family and diameter (angstrom) of one."""
+    generator = np.random.default_rng(key)
+    family, sites = drawn_shape(generator)
+    u = float(np.exp(generator.uniform(*np.log(HEAVY_U))))
+    row = geometry_row(scattering_of(sites)[1], u, float(generator.uniform(*DELTA2)))
+    return row, family, diameter(family, len(sites), REFERENCE_BOND)
+
+
+def _of_metals(
+    rows: Sequence[Singles],
+    labels: Labels,
+    entry: Sequence[int],
+    families: Sequence[str],
+    diameters: Sequence[float],
+) -> Shelf:
+    n = len(rows)
     return Shelf(
         np.stack(rows),
         GEOMETRY_REACH,
-        np.array([labels.entry(e.name) for e in owners], dtype=np.int64),
-        np.array([labels.kind(e.family) for e in owners], dtype=np.int64),
+        np.array(entry, dtype=np.int64),
+        np.array([labels.kind(family) for family in families], dtype=np.int64),
         np.zeros((n, len(labels.groups)), dtype=bool),
         np.zeros(n, dtype=bool),
         np.zeros(n, dtype=bool),
         np.full(n, REFERENCE_BOND, dtype=np.float32),
-        np.array([e.diameter * REFERENCE_BOND for e in owners], dtype=np.float32),
+        np.array(diameters, dtype=np.float32),
     )

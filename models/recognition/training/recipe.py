@@ -26,7 +26,7 @@ class Recipe(BaseModel):
     seed : of everything that is drawn.
     variants_xray, variants_neutron : of each record of the catalogue in the bank; variants_wide : of those crystals
         that have several cell lengths, each strained widely.
-    variants_geometry : of each metal geometry.
+    variants_geometry : of each metal geometry. variants_shape : metal clusters of other shapes, in all.
     variants_foreign : of each structure of other chemistry.
     width, blocks : of the encoder.
     dimension : of the embedding.
@@ -38,6 +38,7 @@ class Recipe(BaseModel):
     mixtures : share of patterns to which a second phase is added.
     wide, wide_from : share of the crystals (X-rays) that are strained widely, from this step on: the network first
         learns the structures and then what else their cells may be.
+    shapes : share of the metal clusters that are of any shape.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -47,19 +48,21 @@ class Recipe(BaseModel):
     variants_wide: int = Field(default=8, gt=0)
     variants_neutron: int = Field(default=6, gt=0)
     variants_geometry: int = Field(default=6, gt=0)
+    variants_shape: int = Field(default=8200, gt=0)
     variants_foreign: int = Field(default=10, gt=0)
     width: int = Field(default=768, gt=0)
     blocks: int = Field(default=3, gt=0)
     dimension: int = Field(default=96, gt=0)
     batch: int = Field(default=1024, gt=1)
-    steps: int = Field(default=4500, gt=0)
+    steps: int = Field(default=9000, gt=0)
     learning_rate: float = Field(default=2e-3, gt=0)
     warm_up: int = Field(default=300, ge=0)
     shares: tuple[float, float, float, float] = (0.56, 0.14, 0.18, 0.12)
     neutron: float = Field(default=0.2, ge=0, le=1)
     mixtures: float = Field(default=0.15, ge=0, le=1)
     wide: float = Field(default=0.35, ge=0, le=1)
-    wide_from: int = Field(default=3000, ge=0)
+    wide_from: int = Field(default=4000, ge=0)
+    shapes: float = Field(default=0.5, ge=0, le=1)
 
     @property
     def sha256(self) -> str:
@@ -69,7 +72,7 @@ class Recipe(BaseModel):
     @property
     def of_calibration(self) -> Recipe:
         """Of the patterns that the calibration is fixed on: new variants under another seed, of one phase each."""
-        variants = {"xray": 2, "wide": 1, "neutron": 1, "geometry": 1, "foreign": 4}
+        variants = {"xray": 2, "wide": 1, "neutron": 1, "geometry": 1, "shape": 1500, "foreign": 4}
         changes = {f"variants_{name}": count for name, count in variants.items()}
         drawn = {"mixtures": 0.0, "batch": 1024, "wide_from": 0, "shares": CALIBRATION_SHARES}
         return self.model_copy(update=changes | drawn | {"seed": self.seed + 1})

@@ -11,7 +11,7 @@ from solvus.models.recognition.foreign.prototypes import Split
 from solvus.models.recognition.foreign.splits import foreign_records
 from solvus.models.recognition.labels import Labels
 from solvus.models.recognition.signatures import Radiation
-from solvus.models.recognition.training.bank import SHELVES, Shelf, geometry_shelf, shelf_of
+from solvus.models.recognition.training.bank import SHELVES, Shelf, geometry_shelf, shape_shelf, shelf_of
 from solvus.models.recognition.training.recipe import Recipe
 from solvus.models.recognition.training.workers import Mapping
 from solvus.models.refinement.symmetry import free_cell
@@ -48,6 +48,14 @@ def stocked(
     def made(name: str) -> Shelf:
         if name == "geometry":
             return geometry_shelf(library, labels, count=recipe.variants_geometry, seed=recipe.seed)
+        if name == "shape":
+            return shape_shelf(
+                labels,
+                count=recipe.variants_shape,
+                seed=recipe.seed,
+                mapping=mapping,
+                progress=lambda rows, total: progress(name, rows, total),
+            )
         foreign, wide = name == "foreign", name == "wide"
         taken = [r for r in foreign_records(other) if not indistinguishable(r)] if foreign else records
         taken = [r for r in taken if _lengths(r) > 1] if wide else taken

@@ -19,7 +19,7 @@ from scipy.fft import dst
 from solvus.models.recognition.canonical import GRID, R_POINTS, R_STEP, Range, inputs
 from solvus.models.recognition.curves import curves, damping, sphere
 from solvus.models.recognition.geometry_curves import REFERENCE_BOND
-from solvus.models.recognition.training.bank import Bank, Shelf
+from solvus.models.recognition.training.bank import SHELVES, Bank, Shelf
 from solvus.models.recognition.training.recipe import Recipe
 
 Floats = NDArray[np.float64]
@@ -121,7 +121,7 @@ class Stream:
         by_kind = {
             name: _by_kind(getattr(bank, name), 0.5) for name in ("xray", "wide", "neutron", "foreign")
         }
-        by_kind["geometry"] = _by_kind(bank.geometry, 0.0)
+        by_kind |= {name: _by_kind(getattr(bank, name), 0.0) for name in ("geometry", "shape")}
         self._weights = by_kind
 
     def batch(self, number: int) -> Batch:
@@ -154,9 +154,10 @@ class Stream:
         if wide > 0.0:
             strained = (source == 0) & ~conditions.neutron & (generator.random(n) < wide)
             catalogue = np.where(strained, "wide", catalogue)
-        shelf = np.where(source == 2, "geometry", np.where(source == 3, "foreign", catalogue))
+        metal = np.where(generator.random(n) < self._recipe.shapes, "shape", "geometry")
+        shelf = np.where(source == 2, metal, np.where(source == 3, "foreign", catalogue))
         parts: list[tuple[NDArray[np.int64], _Phase]] = []
-        for name in ("xray", "wide", "neutron", "geometry", "foreign"):
+        for name in SHELVES:
             for ionic in (False, True):
                 rows = np.flatnonzero((shelf == name) & ((source == 1) == ionic))
                 if len(rows):
@@ -172,7 +173,7 @@ class Stream:
         if name in ("xray", "wide", "neutron"):
             weights = weights * (shelf.crystalline != ionic)
         row = generator.choice(len(weights), n, p=weights / weights.sum())
-        if name == "geometry":
+        if name in ("geometry", "shape"):
             stretch = _log_uniform(BONDS, n, generator) / REFERENCE_BOND
         else:
             wide = generator.random(n) < 0.5

@@ -89,3 +89,11 @@ class Told(Protocol):
     everything but the structure shows what the data allow at best."""
 
     def told(self, draws: Sequence[Draw]) -> None: ...
+
+
+@runtime_checkable
+class Declared(Protocol):
+    """A recogniser that is told the structure prior of the patterns before it is asked, as a campaign declares it:
+    the relative range of cells and bond lengths that is held possible, or ``None`` for the usual one."""
+
+    def expect(self, expansion: float | None) -> None: ...

@@ -11,7 +11,7 @@ from typing import Any
 
 from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.record import Record
-from solvus.simulations.benchmarks.recognition.answer import Recogniser, Told
+from solvus.simulations.benchmarks.recognition.answer import Declared, Recogniser, Told
 from solvus.simulations.benchmarks.recognition.draws import Draw
 from solvus.simulations.benchmarks.recognition.merging import merged_structures, merged_types
 from solvus.simulations.benchmarks.recognition.recognisers import Choice
@@ -39,6 +39,7 @@ class Part:
     draws : the first ``count`` of them.
     library : records that the recogniser is to use in place of the shipped ones.
     default : how many patterns, where nothing else is asked for.
+    expansion : relative range of cells and bond lengths that the structure prior declares; ``None`` for the usual one.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Part:
     draws: Callable[[int], Iterator[Draw]]
     default: int
     library: Callable[[], Sequence[Record]] | None = None
+    expansion: float | None = None
 
 
 @dataclass
@@ -126,6 +128,8 @@ class Bench:
         recogniser = self.recogniser(name)
         if isinstance(recogniser, Told):
             recogniser.told(drawn)
+        if isinstance(recogniser, Declared):
+            recogniser.expect(part.expansion)
         answers = recogniser.answers([draw.pattern for draw in drawn], self.library(part))
         for draw, answer in zip(drawn, self.progress(answers, len(drawn), heading), strict=True):
             yield Judged(draw, answer.checked())

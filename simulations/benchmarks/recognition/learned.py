@@ -12,14 +12,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from solvus.models.identification import NONE
+from solvus.models.identification import NONE, Identification
+from solvus.models.identify import MOST, identify
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data
-from solvus.models.recognition.compounds import Chosen, explain
+from solvus.models.recognition.compounds import Chosen, Terms, explain
 from solvus.models.recognition.evidence import posterior
 from solvus.models.recognition.quality import Quality, assess
 from solvus.models.recognition.recogniser import Recogniser, Recognition, canonical
 from solvus.models.recognition.references import SHARPNESS
+from solvus.models.recognition.screening import worth_refining
 from solvus.models.recognition.short_list import Fitted, evidence_of, short_list
 from solvus.models.refinement.least_squares import QDAMP_PRIOR
 from solvus.models.structures.catalogue import Catalogue, Item
@@ -33,6 +35,10 @@ NAMED = 20
 REFUSED = 30.0
 """Strangeness of a pattern that cannot be judged."""
 BULK = 400.0
+USUAL_EXPANSION = 0.01
+"""Standard deviation of the stretch where no range is declared."""
+THOROUGH = 40
+"""Structures refined where a range is declared: with a wide prior only refinement tells the metals of a type apart."""
 Ranked = tuple[tuple[str, float], ...]
 
 
@@ -97,31 +103,30 @@ class NetworkAlone:
 
 
 class QuickFits(NetworkAlone):
-    """The network weighed with a quick fit of each structure of the short list.
-
-    Parameters
-    ----------
-    expansion : standard deviation expected of the stretch, as a campaign would declare it.
-    """
+    """The network weighed with a quick fit of each structure of the short list."""
 
     name = "quick fits"
 
-    def __init__(self, expansion: float = 0.025) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._expansion = expansion
+        self._declared: float | None = None
+
+    def expect(self, expansion: float | None) -> None:
+        """See :class:`~solvus.simulations.benchmarks.recognition.answer.Declared`."""
+        self._declared = expansion
 
     def _judged(
         self, recogniser: Recogniser, seen: Recognition, pattern: Pattern, quality: Quality
     ) -> tuple[Ranked, Ranked, float]:
         data = Data(pattern.x, pattern.y, quality.qmin, quality.qmax)
-        qdamp = pattern.conditions.qdamp
         fitted = short_list(
             recogniser,
             seen,
             data,
             R_RANGE,
-            qdamp=QDAMP_PRIOR[0] if qdamp is None else qdamp,
+            qdamp=_qdamp(pattern),
             radiation=pattern.conditions.radiation,
+            expansion=self._declared,
         )
         if not fitted:
             return (), (), 1.0
@@ -138,7 +143,11 @@ class QuickFits(NetworkAlone):
         self, recogniser: Recogniser, seen: Recognition, data: Data, quality: Quality, fitted: list[Fitted]
     ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         evidence = evidence_of(
-            seen, fitted, data.independent_points(R_RANGE), quality.noise, expansion=self._expansion
+            seen,
+            fitted,
+            data.independent_points(R_RANGE),
+            quality.noise,
+            expansion=max(USUAL_EXPANSION, self._declared or 0.0),
         )
         found: np.ndarray[tuple[int], np.dtype[np.float64]] = posterior(
             evidence, recogniser.weights.metadata.calibration.evidence
@@ -162,15 +171,26 @@ class QuickFits(NetworkAlone):
 
 
 class Refined(QuickFits):
-    """The best of the short list refined in full: cell, displacements, size."""
+    """What `identify` answers. Where a test brings its own library along, the best of the short list are refined as
+    there, with as many of each kind."""
 
     name = "refined"
-    most = 12
-    """Structures refined."""
+    most, each = 12, 2
+    """Structures of a test's own library that are refined, and of one kind."""
 
-    def __init__(self, expansion: float = 0.025) -> None:
-        super().__init__(expansion)
+    def __init__(self) -> None:
+        super().__init__()
         self._items: tuple[object, dict[str, Item]] | None = None
+
+    def answers(self, patterns: Sequence[Pattern], library: Sequence[Record] | None) -> Iterator[Answer]:
+        if library is not None:
+            yield from super().answers(patterns, library)
+            return
+        for pattern in patterns:
+            start = time.perf_counter()
+            most = MOST if self._declared is None else THOROUGH
+            found = identify(pattern, top=NAMED, expansion=self._declared, most=most)
+            yield _answer_of(found, time.perf_counter() - start)
 
     def _refined(
         self,
@@ -183,12 +203,11 @@ class Refined(QuickFits):
     ) -> list[Fitted]:
         items = self._held(recogniser)
         p = self._posterior(recogniser, seen, data, quality, fitted)
-        best = [k for k in np.argsort(-p[:-1], kind="stable")[: self.most] if fitted[k].name in items]
-        chosen = [Chosen(items[fitted[k].name], min(fitted[k].diameter, BULK), fitted[k].r_w) for k in best]
-        if not chosen:
-            return fitted
-        qdamp = pattern.conditions.qdamp
-        found = explain(pattern, data, R_RANGE, chosen, qdamp=QDAMP_PRIOR[0] if qdamp is None else qdamp)
+        order = [k for k in np.argsort(-p[:-1], kind="stable").tolist() if fitted[k].name in items]
+        kinds = [f"{fitted[k].kind} {items[fitted[k].name].n_atoms}" for k in order]
+        best = [fitted[k] for k in worth_refining(order, kinds, self.most, self.each)]
+        chosen = [Chosen(items[f.name], f.stretch, min(f.diameter, BULK), f.r_w) for f in best]
+        found = explain(pattern, data, R_RANGE, chosen, Terms(_qdamp(pattern), self._declared))
         r_w = {compound.item.name: compound.r_w for compound in found}
         return [replace(f, r_w=min(f.r_w, r_w.get(f.name, f.r_w))) for f in fitted]
 
@@ -198,6 +217,28 @@ class Refined(QuickFits):
             known |= {record.name: _item(record) for record in recogniser.own}
             self._items = recogniser, {name: known[name] for name in recogniser.names if name in known}
         return self._items[1]
+
+
+def _qdamp(pattern: Pattern) -> float:
+    known = pattern.conditions.qdamp
+    return QDAMP_PRIOR[0] if known is None else known
+
+
+def _answer_of(found: Identification, seconds: float) -> Answer:
+    """What `identify` says, in the words of the evaluation."""
+    if found.recognised is None:
+        return Answer((), (), frozenset(), 1.0, False, REFUSED, seconds)
+    types = tuple((kind, p) for kind, p in found.recognised.types if kind != NONE)
+    structures = tuple((c.structure, c.probability) for c in found.candidates)
+    return Answer(
+        types[:NAMED],
+        structures,
+        frozenset(found.recognised.metals),
+        found.recognised.none,
+        found.verdict == "identified",
+        found.recognised.strangeness,
+        seconds,
+    )
 
 
 def _item(record: Record) -> Item:
