@@ -329,7 +329,7 @@ class _Answer:
         question = self.question
         if look is None or not look.chosen or self.wanted.catalogue is None:
             return []
-        from solvus.models.recognition.compounds import candidates_of, explain
+        from solvus.models.recognition.compounds import explain
 
         return explain(
             question.pattern,
@@ -337,7 +337,8 @@ class _Answer:
             question.r_range,
             look.chosen,
             self._terms,
-            relatives=candidates_of(self.wanted.catalogue, self.wanted.elements),
+            relatives=look.relatives,
+            catalogue=self.wanted.catalogue,
             processes=self.processes,
         )
 

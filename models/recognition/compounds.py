@@ -47,6 +47,7 @@ EVALUATIONS, MORE_EVALUATIONS = 8, 12
 structures converge in 5 to 20."""
 SIBLING_EVALUATIONS = 8
 """For a structure that starts from the refined cell, size and motion of another of its type."""
+SAFE_DELTA2 = 0.85
 NEAR_BEST = (1.4, 0.03)
 """A structure whose R_w is within this factor of the best of all, or this much, is refined to the end; and so are
 siblings of its type."""
@@ -118,7 +119,8 @@ def explain(
     chosen: Sequence[Chosen],
     terms: Terms,
     *,
-    relatives: Sequence[Item] = (),
+    relatives: Mapping[str, float] | None = None,
+    catalogue: Catalogue | None = None,
     processes: int = 1,
 ) -> list[Compound]:
     """Refined structures, most probable first; those whose quick fit is hopeless beside the best are left out.
@@ -126,7 +128,8 @@ def explain(
     Parameters
     ----------
     chosen : the most promising first.
-    relatives : among which the siblings of the best types are looked for.
+    relatives : among which the siblings of the best types are looked for, each with the logarithm of how probable the
+        network finds it; names of ``catalogue``.
     processes : to refine in, spawned, one thread each; the answer does not depend on their number.
     """
     measured = as_assessed(pattern, data, terms.qdamp)
@@ -143,7 +146,7 @@ def explain(
         further = mapped(_refined, [_further_job(*found[k], measured, r_range, terms) for k in open_ends])
         for k, fit in zip(open_ends, further, strict=True):
             found[k] = (found[k][0], fit or found[k][1])
-        siblings = _siblings(found, relatives, terms)
+        siblings = _siblings(found, _items(relatives, catalogue), terms)
         jobs = [_sibling_job(item, like, measured, r_range, terms) for item, like in siblings]
         fits = list(mapped(_refined, jobs))
     found += [(item, fit) for (item, _), fit in zip(siblings, fits, strict=True) if fit is not None]
@@ -162,16 +165,22 @@ def _hopeless(misfit: float, tried: Sequence[tuple[Chosen, Refinement]]) -> bool
     return misfit > max(HOPELESS[0] * best, HOPELESS[1]) or FURTHER * gain * misfit > UNEXPLAINED
 
 
+def _items(names: Mapping[str, float] | None, catalogue: Catalogue | None) -> list[tuple[Item, float]]:
+    if not names or catalogue is None:
+        return []
+    return [(catalogue.item(name), nearness) for name, nearness in names.items()]
+
+
 def _near_best(fit: Refinement, found: Sequence[tuple[Item, Refinement]]) -> bool:
     best = min(plain_r_w(other) for _, other in found)
     return plain_r_w(fit) <= max(NEAR_BEST[0] * best, best + NEAR_BEST[1])
 
 
 def _siblings(
-    found: Sequence[tuple[Item, Refinement]], relatives: Sequence[Item], terms: Terms
+    found: Sequence[tuple[Item, Refinement]], relatives: Sequence[tuple[Item, float]], terms: Terms
 ) -> list[tuple[Item, Refinement]]:
-    """Structures of the best types that were not refined, each with the refinement that it starts from: those whose
-    cell is nearest to the refined one, for only the metals on the sites tell them apart."""
+    """Structures of the best types that were not refined, each with the refinement that it starts from: the most
+    probable by their cells and by the network, for only the metals on the sites tell them apart."""
     if not found or not terms.siblings:
         return []
     leaders: dict[str, Refinement] = {}
@@ -180,13 +189,13 @@ def _siblings(
             leaders.setdefault(item.type, fit)
     known = {item.name for item, _ in found}
     ranked: list[tuple[float, str, Item, Refinement]] = []
-    for item in relatives:
+    for item, nearness in relatives:
         like = leaders.get(item.type)
         if like is None or item.name in known or item.record.cell is None:
             continue
         away = _away(item, _lengths(like, item.record.cell), terms)
         if np.isfinite(away):
-            ranked.append((away, item.name, item, like))
+            ranked.append((away - nearness, item.name, item, like))
     ranked.sort(key=lambda row: row[:2])
     return [(item, like) for _, _, item, like in ranked[: terms.siblings]]
 
@@ -279,7 +288,9 @@ def _sibling_job(
     start = {
         name: float(np.clip(like[name] / v, *ROOM)) * v for name, v in lengths.items() if name in like.values
     }
-    start |= {name: like[name] for name in ("scale", "delta2", "diameter")}
+    start |= {name: like[name] for name in ("scale", "diameter")}
+    # Its bound depends on the shortest distance, which differs from one to the other.
+    start["delta2"] = SAFE_DELTA2 * like["delta2"]
     return _Job(pattern, record, start, r_range, terms.form_factors, SIBLING_EVALUATIONS)
 
 

@@ -5,7 +5,7 @@ Lengths in angstrom, Q in 1/angstrom.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.compounds import CLOSE_PACKED, Chosen, Terms
 from solvus.models.recognition.evidence import EvidenceWeights, posterior
 from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition, canonical
+from solvus.models.recognition.references import SHARPNESS
 from solvus.models.recognition.screening import worth_refining
 from solvus.models.recognition.short_list import Fitted, evidence_of, short_list
 from solvus.models.structures.catalogue import Catalogue, Item
@@ -41,12 +42,14 @@ class Look:
     ----------
     seen : what the network says.
     chosen : compounds worth a refinement, the most promising first.
+    relatives : every compound that may be there with the logarithm of how near the network finds it.
     misfit : least R_w of the quick fits.
     weights : of the evidence, as calibrated; coverage : that the set of metals promises.
     """
 
     seen: Recognition
     chosen: tuple[Chosen, ...]
+    relatives: Mapping[str, float]
     misfit: float
     weights: EvidenceWeights
     coverage: float
@@ -104,7 +107,8 @@ def look(
         expansion=terms.expansion,
     )
     fixed = recogniser.weights.metadata.calibration
-    found = Look(seen, (), 1.0, fixed.evidence, fixed.coverage)
+    near = {n.name: SHARPNESS * n.cosine for n in seen.neighbours if n.name in by_name}
+    found = Look(seen, (), near, 1.0, fixed.evidence, fixed.coverage)
     points = data.independent_points(r_range)
     expansion = max(EXPANSION, terms.expansion or 0.0)
     ranked = _worth_refining(found, fitted, points, noise, expansion, most)
