@@ -64,6 +64,9 @@ class IdentificationChoice(_Part):
     """Metals that may be present; those of the target when left out."""
     r_range: tuple[float, float] = (1.6, 20.0)
     """angstrom; the range over which R_w ranks."""
+    expansion: float | None = Field(default=None, gt=0.0, le=0.6)
+    """Relative range of bond lengths and cells about the library's that is held possible; *none of these* is judged
+    against it. By default what heat, size and alloying do."""
 
     @model_validator(mode="after")
     def _range_is_a_range(self) -> Self:

@@ -25,6 +25,7 @@ class IdentifyRequest(BaseModel):
     r_range: tuple[float, float]
     qdamp: float | None = None
     qbroad: float | None = None
+    expansion: float | None = None
 
 
 def _is_a_sentence_of_ours(error: ValueError) -> bool:
@@ -41,7 +42,12 @@ def identify(request: str) -> str:
     r = IdentifyRequest.model_validate_json(request)
     try:
         answer = identify_pattern(
-            r.pattern, elements=r.elements or None, r_range=r.r_range, qdamp=r.qdamp, qbroad=r.qbroad
+            r.pattern,
+            elements=r.elements or None,
+            r_range=r.r_range,
+            qdamp=r.qdamp,
+            qbroad=r.qbroad,
+            expansion=r.expansion,
         )
     except ValueError as error:
         if not _is_a_sentence_of_ours(error):
@@ -159,6 +165,7 @@ class ResolveRequest(BaseModel):
     target: Target
     elements: tuple[str, ...]
     r_range: tuple[float, float]
+    expansion: float | None = None
     conditions: Conditions
     rmax: float
 

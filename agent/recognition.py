@@ -76,6 +76,7 @@ class Recognition:
             r_range=self.campaign.identification.r_range,
             qdamp=None if calibration is None else calibration.qdamp,
             qbroad=None if calibration is None else calibration.qbroad,
+            expansion=self.campaign.identification.expansion,
         )
         if isinstance(pattern, jobs.Refusal):
             identification = Identification(

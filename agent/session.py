@@ -175,6 +175,7 @@ async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> 
         target=campaign.target,
         elements=campaign.identification.elements,
         r_range=campaign.identification.r_range,
+        expansion=campaign.identification.expansion,
         conditions=Conditions(**known),
         rmax=TARGET_RMAX,
     )

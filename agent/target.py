@@ -93,6 +93,7 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
             r_range=request.r_range,
             qdamp=request.conditions.qdamp,
             qbroad=request.conditions.qbroad,
+            expansion=request.expansion,
         )
     except (LibraryError, PatternError) as error:
         raise TargetError(f"target: {error}") from error

@@ -51,6 +51,17 @@ def identify(
             min=0.0, max=0.5, help="Damping of the instrument, 1/angstrom. Default: the file's, or refined."
         ),
     ] = None,
+    expansion: Annotated[
+        float | None,
+        typer.Option(
+            help="Hold cells and bond lengths possible that differ from the library's by up to this, all alike, as "
+            "in 0.03. Default: what heat, size and substitution do.",
+            show_default=False,
+        ),
+    ] = None,
+    most: Annotated[
+        int, typer.Option(min=1, max=500, help="Compounds that are refined; more tell more metals apart.")
+    ] = 10,
     plot: Annotated[
         Path | None, typer.Option(help="Draw data, best candidate and difference (.png, .pdf, .svg).")
     ] = None,
@@ -60,7 +71,9 @@ def identify(
 
     Example: solvus identify sample.gr --elements Pt --plot fit.png
     """
+    from solvus.models.identify import identify as identify_pattern
     from solvus.models.pattern import PatternError
+    from solvus.models.pattern_files import read_gr
     from solvus.models.recognition.signatures import SignatureError
     from solvus.models.recognition.weights import WeightsError
     from solvus.models.structures.catalogue import Catalogue
@@ -79,7 +92,18 @@ def identify(
     answers: list[tuple[Path, Pattern, Identification]] = []
     for path in _with_progress(files):
         try:
-            pattern, answer = _answer(path, chosen, r_range, top, qdamp, catalogue)
+            pattern = read_gr(path)
+            answer = identify_pattern(
+                pattern,
+                elements=chosen,
+                r_range=r_range,
+                top=top,
+                qdamp=qdamp,
+                catalogue=catalogue,
+                expansion=expansion,
+                most=most,
+                processes=PROCESSES,
+            )
         except (PatternError, LibraryError, SignatureError, WeightsError) as error:
             documents.append({"file": str(path), "error": str(error)})
             continue
@@ -126,29 +150,6 @@ def _check_options(r_range: tuple[float, float], plot: Path | None) -> None:
         raise PatternError(f"--plot: {plot.name} needs the ending .png, .pdf or .svg")
     if not plot.parent.is_dir():
         raise PatternError(f"--plot: no folder {plot.parent}")
-
-
-def _answer(
-    path: Path,
-    elements: list[str] | None,
-    r_range: tuple[float, float],
-    top: int,
-    qdamp: float | None,
-    catalogue: Catalogue,
-) -> tuple[Pattern, Identification]:
-    from solvus.models.identify import identify as identify_pattern
-    from solvus.models.pattern_files import read_gr
-
-    pattern = read_gr(path)
-    return pattern, identify_pattern(
-        pattern,
-        elements=elements,
-        r_range=r_range,
-        top=top,
-        qdamp=qdamp,
-        catalogue=catalogue,
-        processes=PROCESSES,
-    )
 
 
 def _with_progress(files: list[Path]) -> Iterator[Path]:

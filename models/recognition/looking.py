@@ -11,11 +11,18 @@ from functools import lru_cache
 
 import numpy as np
 
+from solvus.models.identification import NONE
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.compounds import CLOSE_PACKED, Chosen, Terms
 from solvus.models.recognition.evidence import EvidenceWeights, posterior
-from solvus.models.recognition.recogniser import UNTRAINED, Recogniser, Recognition, canonical
+from solvus.models.recognition.recogniser import (
+    UNTRAINED,
+    Recogniser,
+    Recognition,
+    canonical,
+    strangeness_of_fit,
+)
 from solvus.models.recognition.references import SHARPNESS
 from solvus.models.recognition.screening import worth_refining
 from solvus.models.recognition.short_list import Fitted, evidence_of, short_list
@@ -43,14 +50,16 @@ class Look:
     seen : what the network says.
     chosen : compounds worth a refinement, the most promising first.
     relatives : every compound that may be there with the logarithm of how near the network finds it.
-    misfit : least R_w of the quick fits.
+    strangeness : how unlike anything in the library the pattern is, by network and quick fits; ``strange`` beyond the
+        calibrated threshold.
     weights : of the evidence, as calibrated; coverage : that the set of metals promises.
     """
 
     seen: Recognition
     chosen: tuple[Chosen, ...]
     relatives: Mapping[str, float]
-    misfit: float
+    strangeness: float
+    strange: bool
     weights: EvidenceWeights
     coverage: float
 
@@ -108,13 +117,15 @@ def look(
     )
     fixed = recogniser.weights.metadata.calibration
     near = {n.name: SHARPNESS * n.cosine for n in seen.neighbours if n.name in by_name}
-    found = Look(seen, (), near, 1.0, fixed.evidence, fixed.coverage)
+    misfit = min((f.r_w for f in fitted), default=1.0)
+    strangeness = strangeness_of_fit(seen.probability(NONE), misfit, noise, fixed.strange_misfit)
+    strange = strangeness > fixed.strangeness_fitted
+    found = Look(seen, (), near, strangeness, strange, fixed.evidence, fixed.coverage)
     points = data.independent_points(r_range)
     expansion = max(EXPANSION, terms.expansion or 0.0)
     ranked = _worth_refining(found, fitted, points, noise, expansion, most)
     chosen = tuple(Chosen(by_name[f.name], f.stretch, min(f.diameter, BULK), f.r_w) for f in ranked)
-    misfit = min((f.r_w for f in fitted), default=1.0)
-    return replace(found, chosen=chosen, misfit=misfit)
+    return replace(found, chosen=chosen)
 
 
 def _worth_refining(

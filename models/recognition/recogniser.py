@@ -22,6 +22,7 @@ from solvus.models.pattern import Pattern, PatternError
 from solvus.models.recognition.calibration import Calibration
 from solvus.models.recognition.canonical import Range, inputs, on_grid
 from solvus.models.recognition.encoder import QUANTITIES, Encoded
+from solvus.models.recognition.metal_sets import smallest_set
 from solvus.models.recognition.quality import assess
 from solvus.models.recognition.references import Places, nearest, places_of, scores
 from solvus.models.recognition.signatures import Radiation, Signatures, signatures_of
@@ -34,6 +35,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 LEAST_P = 1e-6
+LEAST_MISFIT = 0.03
+"""R_w below which a quick fit says no more: what it leaves of a right structure with displacements of its own."""
 UNTRAINED = 0.02
 """Probability given to a type that the network was not trained on, a user's own."""
 OF_ENTRIES = 0.7
@@ -255,10 +258,11 @@ class Recogniser:
         )
         strangeness = strangeness_of(kinds[labels.kind(NONE)], float(cosine.max()))
         ranked = _ranked(labels.groups, metals)
+        held = smallest_set(np.array([p for _, p in ranked]), fixed.metals_left_out)
         return Recognition(
             _ranked(labels.kinds, kinds),
             ranked,
-            tuple(group for group, p in ranked if p >= fixed.metals_threshold),
+            tuple(group for group, _ in ranked[:held]),
             neighbours,
             (math.exp(by_name["diameter"][0]), by_name["diameter"][1]),
             (math.exp(by_name["spacing"][0]), by_name["spacing"][1]),
@@ -272,6 +276,18 @@ def strangeness_of(none: float, cosine: float) -> float:
     """Grows with the probability of "none of these" and with the distance to the nearest entry."""
     odds = math.log(max(none, 1e-9) / max(1.0 - none, 1e-9))
     return odds + 10.0 * (1.0 - cosine)
+
+
+def strangeness_of_fit(none: float, r_w: float, noise: float, weight: float) -> float:
+    """Grows with the probability of "none of these" and with what the best quick fit leaves beside the noise.
+
+    Parameters
+    ----------
+    r_w : of the best quick fit; noise : share of white noise in the pattern's energy.
+    weight : of the misfit, as calibrated.
+    """
+    odds = math.log(max(none, 1e-9) / max(1.0 - none, 1e-9))
+    return odds + weight * math.log(max(r_w**2 - noise, 0.0) + LEAST_MISFIT**2)
 
 
 def canonical(pattern: Pattern, qmin: float, qmax: float) -> Singles:

@@ -80,8 +80,8 @@ def recognised_of(look: Look | None, types: tuple[tuple[str, float], ...]) -> Re
         types=types,
         metals=() if of_metal else look.seen.metal_set,
         coverage=look.coverage,
-        strangeness=look.seen.strangeness,
-        strange=look.seen.strange,
+        strangeness=look.strangeness,
+        strange=look.strange,
     )
 
 

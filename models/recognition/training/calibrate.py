@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from solvus.models.identification import NONE
@@ -23,7 +24,8 @@ from solvus.models.recognition.calibration import Calibration
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.canonical import GRID, UNKNOWN_QDAMP, inputs
 from solvus.models.recognition.evidence import Evidence, EvidenceWeights, posterior
-from solvus.models.recognition.recogniser import Recogniser, Recognition
+from solvus.models.recognition.metal_sets import conformal_threshold
+from solvus.models.recognition.recogniser import Recogniser, Recognition, strangeness_of_fit
 from solvus.models.recognition.short_list import evidence_of, short_list
 from solvus.models.recognition.training.bank import Bank
 from solvus.models.recognition.training.recipe import Recipe
@@ -35,7 +37,7 @@ Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
 
 NETWORK_BATCHES = 12
 """Of 1,024 patterns each, for what the network alone needs."""
-FITTED_PATTERNS = 800
+FITTED_PATTERNS = 2000
 """For the weights of the evidence: quick fits take a tenth of a second for each."""
 NOISE_OF_SETS = 0.012
 """The coverage of the set of metals is promised up to this noise."""
@@ -48,11 +50,21 @@ BINS = 15
 
 @dataclass(frozen=True)
 class _Case:
-    """One pattern with the fits of its short list and the truth."""
+    """One pattern with the fits of its short list and the truth; ``left`` is the misfit of a measured pattern."""
 
     evidence: Evidence
-    kinds: tuple[str, ...]
     truth: str
+    left: float
+
+    @property
+    def measured(self) -> Evidence:
+        """As if the misfit of a measured pattern came on top."""
+        square = self.evidence.r_w**2
+        return replace(self.evidence, r_w=np.sqrt(square + self.left**2 * (1.0 - square)))
+
+    def strangeness(self, weight: float, evidence: Evidence) -> float:
+        best = float(evidence.r_w.min(initial=1.0))
+        return strangeness_of_fit(evidence.p_none, best, evidence.noise, weight)
 
 
 def calibrated(
@@ -76,7 +88,34 @@ def calibrated(
     half = len(cases) // 2
     evidence = fitted_weights(cases[:half])
     metrics |= {f"posterior_{k}": v for k, v in _worth(cases[half:], evidence).items()}
-    return fixed.model_copy(update={"evidence": evidence}), metrics
+    fixed, of_strangeness = _of_strangeness(fixed, cases[:half], cases[half:])
+    return fixed.model_copy(update={"evidence": evidence}), metrics | of_strangeness
+
+
+def _of_strangeness(
+    fixed: Calibration, first: Sequence[_Case], second: Sequence[_Case]
+) -> tuple[Calibration, dict[str, float]]:
+    """The weight of the misfit by logistic regression on patterns as they were simulated, and the threshold with the
+    misfits of measured ones."""
+    features = [
+        [case.strangeness(0.0, case.evidence), case.strangeness(1.0, case.evidence)] for case in first
+    ]
+    x = np.array(features)
+    x[:, 1] -= x[:, 0]
+    found = LogisticRegression().fit(x, [case.truth == NONE for case in first])
+    weight = float(found.coef_[0, 1] / max(found.coef_[0, 0], 1e-6))
+
+    def judged(cases: Sequence[_Case]) -> tuple[torch.Tensor, torch.Tensor]:
+        strange = [case.strangeness(weight, case.measured) for case in cases]
+        return torch.tensor(strange, dtype=torch.float64), torch.tensor([c.truth == NONE for c in cases])
+
+    limit = _limit(*judged(first), fixed.acceptance)
+    strange, foreign = judged(second)
+    changes = {"strange_misfit": weight, "strangeness_fitted": limit}
+    return fixed.model_copy(update=changes), {
+        "fitted_accepted_in_domain": _share(strange[~foreign] <= limit),
+        "fitted_accepted_foreign": _share(strange[foreign] <= limit),
+    }
 
 
 @dataclass(frozen=True)
@@ -142,14 +181,16 @@ def _of_sets(
     asked = truths.promised.numpy()
     answers = with_calibration(weights, fixed).answers(truths.inputs[asked], truths.neutron[asked], count=1)
     groups = weights.labels.groups
-    present = torch.tensor([[dict(a.metals)[g] for g in groups] for a in answers], dtype=torch.float64)
-    truth = truths.metals[asked]
+    present = np.array([[dict(a.metals)[g] for g in groups] for a in answers])
+    truth = truths.metals[asked].numpy()
     half = len(truth) // 2
-    threshold = _threshold(present[:half], truth[:half], fixed.coverage)
-    held = present[half:] >= threshold
-    return fixed.model_copy(update={"metals_threshold": threshold}), {
-        "metals_coverage": _share((held | ~truth[half:]).all(dim=1)),
-        "metals_set_size": float(held.sum(dim=1).double().mean()),
+    threshold = conformal_threshold(present[:half], truth[:half], fixed.coverage)
+    found = with_calibration(weights, fixed.model_copy(update={"metals_left_out": threshold}))
+    sets = found.answers(truths.inputs[asked][half:], truths.neutron[asked][half:], count=1)
+    held = np.array([[g in a.metal_set for g in groups] for a in sets])
+    return fixed.model_copy(update={"metals_left_out": threshold}), {
+        "metals_coverage": float((held | ~truth[half:]).all(axis=1).mean()),
+        "metals_set_size": float(held.sum(axis=1).mean()),
     }
 
 
@@ -173,14 +214,6 @@ def _platt(logits: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
 
     found = minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"maxiter": 120}).x
     return math.exp(float(found[0])), float(found[1])
-
-
-def _threshold(present: torch.Tensor, truth: torch.Tensor, coverage: float) -> float:
-    """Split conformal prediction (Vovk et al., 2005): the probability that the least probable metal of the sample
-    exceeds in ``coverage`` of the patterns, with the correction for their finite number."""
-    least = torch.where(truth, present, torch.inf).min(dim=1).values.sort().values
-    rank = math.floor((1.0 - coverage) * (len(least) + 1)) - 1
-    return float(least[max(rank, 0)])
 
 
 def _limit(strange: torch.Tensor, foreign: torch.Tensor, acceptance: float) -> float:
@@ -231,9 +264,7 @@ def _case(recogniser: Recogniser, seen: Recognition, patterns: Patterns, row: in
     points = data.independent_points((R_FIRST, R_LAST))
     noise = min(1.0, float(patterns.noise[row]) ** 2 / energy)
     evidence = evidence_of(seen, fitted, points, noise, expansion=None)
-    left = MEASURED_MISFITS[row % len(MEASURED_MISFITS)]
-    evidence = replace(evidence, r_w=np.sqrt(evidence.r_w**2 + left**2 * (1.0 - evidence.r_w**2)))
-    return _Case(evidence, tuple(f.kind for f in fitted), truth)
+    return _Case(evidence, truth, MEASURED_MISFITS[row % len(MEASURED_MISFITS)])
 
 
 def fitted_weights(cases: Sequence[_Case]) -> EvidenceWeights:
@@ -255,19 +286,20 @@ def fitted_weights(cases: Sequence[_Case]) -> EvidenceWeights:
 
 
 def _of_truth(case: _Case, weights: EvidenceWeights) -> float:
-    p = posterior(case.evidence, weights)
+    p = posterior(case.measured, weights)
     if case.truth == NONE:
         return float(p[-1])
-    return float(sum(value for value, kind in zip(p[:-1], case.kinds, strict=True) if kind == case.truth))
+    kinds = case.evidence.kinds
+    return float(sum(value for value, kind in zip(p[:-1], kinds, strict=True) if kind == case.truth))
 
 
 def _worth(cases: Sequence[_Case], weights: EvidenceWeights) -> dict[str, float]:
     """Accuracy and calibration of the posterior over types."""
     first, third, confidence, inside = [], [], [], []
     for case in cases:
-        p = posterior(case.evidence, weights)
+        p = posterior(case.measured, weights)
         by_kind: dict[str, float] = {NONE: float(p[-1])}
-        for value, kind in zip(p[:-1], case.kinds, strict=True):
+        for value, kind in zip(p[:-1], case.evidence.kinds, strict=True):
             by_kind[kind] = by_kind.get(kind, 0.0) + float(value)
         ranked = sorted(by_kind, key=lambda kind: -by_kind[kind])
         first.append(ranked[0] == case.truth)
