@@ -71,6 +71,9 @@ def recognition(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything that is drawn.")] = SEED,
+    processes: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that answer; times are right with one only.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Recognition on test patterns of independent programs, with the peers' figures beside it.
@@ -104,7 +107,7 @@ def recognition(
         folder.mkdir(parents=True, exist_ok=True)
         with _Watch() as watch:
             number = QUICK if quick else count
-            bench = Bench(choices, seed, folder, number, patterns, watch.over)
+            bench = Bench(choices, seed, folder, number, patterns, watch.over, processes)
             # Once before anything is done, so that a folder which cannot be written is known at once.
             write_report(evaluation.told(results, rows, bench), report)
             try:
@@ -114,6 +117,8 @@ def recognition(
                     write_report(evaluation.told(results, rows, bench), report)
             except KeyboardInterrupt:
                 interrupted = True
+            finally:
+                bench.close()
     except (CatalogueError, OSError) as error:
         fail(str(error), as_json)
     told = evaluation.told(results, rows, bench)

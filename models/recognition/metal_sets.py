@@ -31,8 +31,8 @@ def smallest_set(p: Floats, threshold: float) -> int:
 
 
 def conformal_threshold(p: Floats, present: NDArray[np.bool_], coverage: float) -> float:
-    """The bar t that lets sets of ``coverage`` of the patterns hold every group that is present, with the correction for
-    their finite number.
+    """The bar t that lets the sets of ``coverage`` of the patterns hold every group that is present, with the
+    correction for their finite number.
 
     Parameters
     ----------

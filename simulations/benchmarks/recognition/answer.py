@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 from solvus.models.pattern import Pattern
+from solvus.models.recognition.compounds import FormFactors
 from solvus.models.structures.record import Record
 from solvus.simulations.benchmarks.recognition.draws import Draw
 
@@ -91,9 +92,22 @@ class Told(Protocol):
     def told(self, draws: Sequence[Draw]) -> None: ...
 
 
+@dataclass(frozen=True)
+class Declaration:
+    """The structure prior of some patterns as a campaign or a user declares it.
+
+    Attributes
+    ----------
+    expansion : relative range of cells and bond lengths that is held possible; ``None`` for the usual one.
+    form_factors : ``"constant"`` for curves of a program that weights pairs as at Q = 0.
+    """
+
+    expansion: float | None = None
+    form_factors: FormFactors = "exact"
+
+
 @runtime_checkable
 class Declared(Protocol):
-    """A recogniser that is told the structure prior of the patterns before it is asked, as a campaign declares it:
-    the relative range of cells and bond lengths that is held possible, or ``None`` for the usual one."""
+    """A recogniser that is told the structure prior of the patterns before it is asked."""
 
-    def expect(self, expansion: float | None) -> None: ...
+    def expect(self, prior: Declaration) -> None: ...

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from solvus.models.pattern import Pattern
+from solvus.models.structures.build import begin_worker
 from solvus.models.structures.catalogue import Catalogue
 from solvus.models.structures.record import Record
-from solvus.simulations.benchmarks.recognition.answer import Declared, Recogniser, Told
+from solvus.simulations.benchmarks.recognition.answer import (
+    Answer,
+    Declaration,
+    Declared,
+    Recogniser,
+    Told,
+)
+from solvus.simulations.benchmarks.recognition.asking import Asked, answers_of
 from solvus.simulations.benchmarks.recognition.draws import Draw
 from solvus.simulations.benchmarks.recognition.merging import merged_structures, merged_types
 from solvus.simulations.benchmarks.recognition.recognisers import Choice
@@ -39,7 +50,7 @@ class Part:
     draws : the first ``count`` of them.
     library : records that the recogniser is to use in place of the shipped ones.
     default : how many patterns, where nothing else is asked for.
-    expansion : relative range of cells and bond lengths that the structure prior declares; ``None`` for the usual one.
+    prior : what is declared of the structures.
     """
 
     key: str
@@ -47,7 +58,7 @@ class Part:
     draws: Callable[[int], Iterator[Draw]]
     default: int
     library: Callable[[], Sequence[Record]] | None = None
-    expansion: float | None = None
+    prior: Declaration = field(default_factory=Declaration)
 
 
 @dataclass
@@ -62,6 +73,7 @@ class Bench:
     work : folder for curves that are kept.
     patterns : folder of measured patterns with ``truth.csv``, or ``None``.
     progress : shows how far it is.
+    processes : in which recognisers answer; the answers do not depend on their number, the times that they state do.
     """
 
     choices: Mapping[str, Choice]
@@ -70,6 +82,8 @@ class Bench:
     count: int | None = None
     patterns: Path | None = None
     progress: Progress = silent
+    processes: int = 1
+    _pool: ProcessPoolExecutor | None = None
     _made: dict[str, Recogniser] = field(default_factory=dict)
     _judged: dict[tuple[str, str], list[Judged]] = field(default_factory=dict)
     _libraries: dict[str, Sequence[Record]] = field(default_factory=dict)
@@ -129,7 +143,22 @@ class Bench:
         if isinstance(recogniser, Told):
             recogniser.told(drawn)
         if isinstance(recogniser, Declared):
-            recogniser.expect(part.expansion)
-        answers = recogniser.answers([draw.pattern for draw in drawn], self.library(part))
+            recogniser.expect(part.prior)
+        answers = self._answers(name, part, [draw.pattern for draw in drawn])
         for draw, answer in zip(drawn, self.progress(answers, len(drawn), heading), strict=True):
             yield Judged(draw, answer.checked())
+
+    def _answers(self, name: str, part: Part, patterns: Sequence[Pattern]) -> Iterator[Answer]:
+        recogniser, library = self.recogniser(name), self.library(part)
+        if self.processes == 1 or isinstance(recogniser, Told):
+            return recogniser.answers(patterns, library)
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), begin_worker)
+        asked = Asked(name, self.choices[name].make, part.key, library, part.prior)
+        return answers_of(self._pool, asked, patterns)
+
+    def close(self) -> None:
+        """End the processes; what they still had to do is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None

@@ -26,7 +26,7 @@ from solvus.models.recognition.short_list import Fitted, evidence_of, short_list
 from solvus.models.refinement.least_squares import QDAMP_PRIOR
 from solvus.models.structures.catalogue import Catalogue, Item
 from solvus.models.structures.record import Record
-from solvus.simulations.benchmarks.recognition.answer import Answer
+from solvus.simulations.benchmarks.recognition.answer import Answer, Declaration
 
 R_RANGE = (1.6, 20.0)
 """angstrom, as identification compares."""
@@ -109,11 +109,11 @@ class QuickFits(NetworkAlone):
 
     def __init__(self) -> None:
         super().__init__()
-        self._declared: float | None = None
+        self._prior = Declaration()
 
-    def expect(self, expansion: float | None) -> None:
+    def expect(self, prior: Declaration) -> None:
         """See :class:`~solvus.simulations.benchmarks.recognition.answer.Declared`."""
-        self._declared = expansion
+        self._prior = prior
 
     def _judged(
         self, recogniser: Recogniser, seen: Recognition, pattern: Pattern, quality: Quality
@@ -126,7 +126,7 @@ class QuickFits(NetworkAlone):
             R_RANGE,
             qdamp=_qdamp(pattern),
             radiation=pattern.conditions.radiation,
-            expansion=self._declared,
+            expansion=self._prior.expansion,
         )
         if not fitted:
             return (), (), 1.0
@@ -147,7 +147,7 @@ class QuickFits(NetworkAlone):
             fitted,
             data.independent_points(R_RANGE),
             quality.noise,
-            expansion=max(USUAL_EXPANSION, self._declared or 0.0),
+            expansion=max(USUAL_EXPANSION, self._prior.expansion or 0.0),
         )
         found: np.ndarray[tuple[int], np.dtype[np.float64]] = posterior(
             evidence, recogniser.weights.metadata.calibration.evidence
@@ -188,8 +188,13 @@ class Refined(QuickFits):
             return
         for pattern in patterns:
             start = time.perf_counter()
-            most = MOST if self._declared is None else THOROUGH
-            found = identify(pattern, top=NAMED, expansion=self._declared, most=most)
+            found = identify(
+                pattern,
+                top=NAMED,
+                expansion=self._prior.expansion,
+                form_factors=self._prior.form_factors,
+                most=MOST if self._prior.expansion is None else THOROUGH,
+            )
             yield _answer_of(found, time.perf_counter() - start)
 
     def _refined(
@@ -207,7 +212,7 @@ class Refined(QuickFits):
         kinds = [f"{fitted[k].kind} {items[fitted[k].name].n_atoms}" for k in order]
         best = [fitted[k] for k in worth_refining(order, kinds, self.most, self.each)]
         chosen = [Chosen(items[f.name], f.stretch, min(f.diameter, BULK), f.r_w) for f in best]
-        found = explain(pattern, data, R_RANGE, chosen, Terms(_qdamp(pattern), self._declared))
+        found = explain(pattern, data, R_RANGE, chosen, Terms(_qdamp(pattern), self._prior.expansion))
         r_w = {compound.item.name: compound.r_w for compound in found}
         return [replace(f, r_w=min(f.r_w, r_w.get(f.name, f.r_w))) for f in fitted]
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -107,6 +107,8 @@ MLSTRUCTUREMINING = OxideSetting(
     delta2=(2.0, 2.0),
     axes=(-0.04, 0.04),
 )
+MEASURABLE = replace(MLSTRUCTUREMINING, name="mlstructuremining-form-factors", weights="form factors")
+"""The same as a measurement would give it."""
 PARTICLES = OxideSetting(
     "oxide-particles",
     qmin=(0.3, 1.5),

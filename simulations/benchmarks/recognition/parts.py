@@ -12,6 +12,7 @@ from itertools import islice
 
 from solvus.models.structures.record import Record
 from solvus.simulations.benchmarks.recognition import pomfinder
+from solvus.simulations.benchmarks.recognition.answer import Declaration
 from solvus.simulations.benchmarks.recognition.bench import Bench, Part
 from solvus.simulations.benchmarks.recognition.draws import Draw
 from solvus.simulations.benchmarks.recognition.foreign_patterns import chemistries, foreign_patterns
@@ -63,13 +64,21 @@ def class_records() -> tuple[Record, ...]:
 
 
 def crystals(
-    bench: Bench, setting: OxideSetting, noise: float, words: str, *, default: int = CONDITION, later: int = 0
+    bench: Bench,
+    setting: OxideSetting,
+    noise: float,
+    words: str,
+    *,
+    default: int = CONDITION,
+    later: int = 0,
+    prior: Declaration | None = None,
 ) -> Part:
     """Oxides of the shipped library.
 
     Parameters
     ----------
     later : how many seeds after that of the evaluation.
+    prior : what is declared of the structures.
     """
     seed = bench.seed + later
     return Part(
@@ -77,6 +86,7 @@ def crystals(
         label=f"{words}, noise {100.0 * noise:g} %",
         draws=lambda n: oxides(setting, noise=noise, seed=seed, cache=bench.work, count=n),
         default=default,
+        prior=prior or Declaration(),
     )
 
 
