@@ -4,9 +4,9 @@ With p_1 >= p_2 >= ... the probabilities that each group of metals is present, a
 
     R_m = prod_{j > m} (1 - p_j)
 
-if the groups are independent. The set is the smallest with R_m > t. Split conformal prediction (Vovk et al., 2005) fixes
-t so that the promise holds whether the p are right or not; a bar on R rather than on each p makes sets small where the
-pattern is clear and large where it is not.
+if the groups are independent. The set is the smallest with R_m > t. Split conformal prediction (Vovk et al., 2005)
+fixes t so that the promise holds whether the p are right or not; a bar on R rather than on each p makes sets small where
+the pattern is clear and large where it is not.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ def test_a_good_file_beside_a_bad_one(measured: Path, tmp_path: Path) -> None:
         (["GOOD", "--elements", ","], "name at least one"),
         (["GOOD", "--range", "20", "2"], "no range"),
         (["GOOD", "--plot", "a.txt"], ".png"),
+        (["GOOD", "--expansion", "2"], "expansion: 2 is not between 0 and 0.6"),
     ],
 )
 def test_bad_input_is_one_sentence(measured: Path, arguments: list[str], words: str) -> None:

@@ -170,8 +170,22 @@ def test_bad_questions_are_refused() -> None:
         identify(pattern, elements=["Xx"])
     with pytest.raises(PatternError, match="r_range"):
         identify(pattern, r_range=(20.0, 1.6))
+    with pytest.raises(PatternError, match="expansion: 0 is not between"):
+        identify(pattern, expansion=0.0)
     with pytest.raises(PatternError, match="G\\(r\\) is needed"):
         identify(Pattern(quantity="F", x_unit="1/angstrom", x=R, y=R))
+
+
+def test_none_of_these_is_judged_against_the_declared_expansion() -> None:
+    """Gold stretched by a fifth is no gold, unless a campaign holds such bond lengths possible."""
+    atoms = Library.load().atoms("icosahedron-147", "Au")
+    atoms.positions *= 1.2
+    pattern = pattern_of(atoms, CONDITIONS, R)
+    assert identify(pattern, elements=["Au"]).verdict == "none"
+    answer = identify(pattern, elements=["Au"], expansion=0.3)
+    assert answer.verdict == "identified"
+    assert answer.candidates[0].family == "icosahedral"
+    assert answer.candidates[0].parameters["expansion"] == pytest.approx(1.2, abs=0.005)
 
 
 def test_curve_of_explains_its_r_w() -> None:

@@ -18,7 +18,7 @@ from solvus.models.pattern_files import read_gr
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.evidence import Evidence, EvidenceWeights, posterior
 from solvus.models.recognition.quick_fit import Observed, quick_fits
-from solvus.models.recognition.recogniser import Recogniser, strangeness_of
+from solvus.models.recognition.recogniser import Recogniser, strangeness_of, strangeness_of_fit
 from solvus.models.recognition.short_list import short_list
 from solvus.models.recognition.signatures import REACH
 from solvus.models.recognition.signatures import shipped as signatures
@@ -179,10 +179,33 @@ def test_the_posterior_is_one_and_prefers_the_better_fit(
 ) -> None:
     n = len(r_w)
     found = posterior(
-        Evidence(np.array(r_w), np.full(n, 0.5), np.zeros(n), p_none, points, noise), EvidenceWeights()
+        Evidence(
+            np.array(r_w), np.full(n, 0.5), np.zeros(n), p_none, points, noise, tuple(map(str, range(n)))
+        ),
+        EvidenceWeights(),
     )
     assert found.sum() == pytest.approx(1.0)
     assert (np.diff(found[:-1][np.argsort(r_w)]) <= 1e-12).all()
+
+
+def test_how_many_of_a_type_were_tried_says_nothing_of_it() -> None:
+    def of_types(r_w: list[float], kinds: tuple[str, ...]) -> dict[str, float]:
+        n = len(r_w)
+        evidence = Evidence(np.array(r_w), np.full(n, 0.5), np.zeros(n), 0.1, 100.0, 0.0, kinds)
+        found = posterior(evidence, EvidenceWeights())
+        return {kind: sum(p for p, k in zip(found, kinds, strict=False) if k == kind) for kind in set(kinds)}
+
+    few = of_types([0.1, 0.12], ("rutile", "anatase"))
+    many = of_types([0.1, 0.12, 0.1, 0.1], ("rutile", "anatase", "rutile", "rutile"))
+    assert many == pytest.approx(few)
+
+
+def test_strangeness_grows_with_doubt_and_misfit_but_not_with_noise() -> None:
+    assert strangeness_of_fit(0.5, 0.3, 0.0, 2.0) > strangeness_of_fit(0.5, 0.1, 0.0, 2.0)
+    assert strangeness_of_fit(0.9, 0.1, 0.0, 2.0) > strangeness_of_fit(0.1, 0.1, 0.0, 2.0)
+    noisy = strangeness_of_fit(0.5, math.sqrt(0.1**2 + 0.04), 0.04, 2.0)
+    assert noisy == pytest.approx(strangeness_of_fit(0.5, 0.1, 0.0, 2.0))
+    assert math.isfinite(strangeness_of_fit(0.0, 0.0, 0.5, 2.0))
 
 
 def test_strangeness_grows_with_doubt_and_distance() -> None:

@@ -16,7 +16,7 @@ from solvus.models.recognition.canonical import GRID, Range, inputs, on_grid
 from solvus.models.recognition.curves import curves, damping, sphere
 from solvus.models.recognition.labels import Labels
 from solvus.models.recognition.metal_groups import group_of, groups
-from solvus.models.recognition.training.bank import Bank, Shelf, geometry_shelf, shelf_of
+from solvus.models.recognition.training.bank import Bank, Shelf, geometry_shelf, shape_shelf, shelf_of
 from solvus.models.recognition.training.calibrate import calibration_error
 from solvus.models.recognition.training.loop import Run, rate
 from solvus.models.recognition.training.losses import Target, losses
@@ -59,6 +59,7 @@ def bank(catalogue: Catalogue, labels: Labels, tmp_path_factory: pytest.TempPath
         tuple(replace(e, index=k) for k, e in enumerate(library.entries[:3])), library._scattering[:3], "1"
     )
     geometry_shelf(few, labels, count=1, seed=4).save(folder / "geometry.npz")
+    shape_shelf(labels, count=4, seed=5, mapping=map).save(folder / "shape.npz")
     return folder
 
 
