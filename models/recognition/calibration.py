@@ -17,8 +17,7 @@ class Calibration(BaseModel):
     ----------
     temperature : of the logits of structure types (Guo et al., ICML 2017).
     metals_scale, metals_shift : of the logits of metals (Platt).
-    coverage : promised by the set of metals; metals_left_out : probability that no metal is left out, beyond which a
-        set is large enough (:func:`solvus.models.recognition.metal_sets.smallest_set`).
+    coverage : promised by the set of metals; metals_threshold : probability from which a metal is in it.
     strangeness : score of the network alone beyond which a pattern counts as unlike anything in the library.
     strange_misfit : weight of the misfit in the score that quick fits have part in; strangeness_fitted : its threshold.
     acceptance : share of patterns from the library that this lets pass.
@@ -31,7 +30,7 @@ class Calibration(BaseModel):
     metals_scale: float = 1.0
     metals_shift: float = 0.0
     coverage: float = 0.95
-    metals_left_out: float = 0.9
+    metals_threshold: float = 0.1
     strangeness: float = 0.0
     strange_misfit: float = 2.0
     strangeness_fitted: float = 0.0

@@ -22,7 +22,6 @@ from solvus.models.pattern import Pattern, PatternError
 from solvus.models.recognition.calibration import Calibration
 from solvus.models.recognition.canonical import Range, inputs, on_grid
 from solvus.models.recognition.encoder import QUANTITIES, Encoded
-from solvus.models.recognition.metal_sets import smallest_set
 from solvus.models.recognition.quality import assess
 from solvus.models.recognition.references import Places, nearest, places_of, scores
 from solvus.models.recognition.signatures import Radiation, Signatures, signatures_of
@@ -258,11 +257,10 @@ class Recogniser:
         )
         strangeness = strangeness_of(kinds[labels.kind(NONE)], float(cosine.max()))
         ranked = _ranked(labels.groups, metals)
-        held = smallest_set(np.array([p for _, p in ranked]), fixed.metals_left_out)
         return Recognition(
             _ranked(labels.kinds, kinds),
             ranked,
-            tuple(group for group, _ in ranked[:held]),
+            tuple(group for group, p in ranked if p >= fixed.metals_threshold),
             neighbours,
             (math.exp(by_name["diameter"][0]), by_name["diameter"][1]),
             (math.exp(by_name["spacing"][0]), by_name["spacing"][1]),

@@ -28,6 +28,8 @@ def phases_of(
     first : the best candidate; compound : its refinement, ``None`` for a metal cluster.
     elements, qdamp, catalogue : as of :func:`solvus.models.recognition.second_phase.second_phase`.
     """
+    if compound is None and not first.elements:
+        return ()  # no metal has this bond length, so that no crystal can stand for the cluster
     name = first.structure if compound else f"{first.elements[0]} {first.structure}"
     record = (
         compound.item.record

@@ -24,7 +24,6 @@ from solvus.models.recognition.calibration import Calibration
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.canonical import GRID, UNKNOWN_QDAMP, inputs
 from solvus.models.recognition.evidence import Evidence, EvidenceWeights, posterior
-from solvus.models.recognition.metal_sets import conformal_threshold
 from solvus.models.recognition.recogniser import Recogniser, Recognition, strangeness_of_fit
 from solvus.models.recognition.short_list import evidence_of, short_list
 from solvus.models.recognition.training.bank import Bank
@@ -39,8 +38,8 @@ NETWORK_BATCHES = 12
 """Of 1,024 patterns each, for what the network alone needs."""
 FITTED_PATTERNS = 2000
 """For the weights of the evidence: quick fits take a tenth of a second for each."""
-NOISE_OF_SETS = 0.012
-"""The coverage of the set of metals is promised up to this noise."""
+NOISE_OF_SETS, QMAX_OF_SETS = 0.012, 12.0
+"""The coverage of the set of metals is promised up to this noise and from this Qmax (1/angstrom)."""
 MEASURED_MISFITS = (0.04, 0.08, 0.10, 0.13, 0.19, 0.20, 0.29, 0.30, 0.37)
 """R_w that the true structures of nine measured patterns leave (docs/identify.md). Simulated patterns leave less, so
 what measurement and model add is added to theirs, to each pattern one."""
@@ -136,14 +135,15 @@ class _Truths:
         metals = torch.from_numpy(np.concatenate([b.metals for b in batches]))
         known = torch.from_numpy(np.concatenate([b.known for b in batches]))
         of_library = torch.from_numpy(np.concatenate([b.entry for b in batches]) >= 0)
-        quiet = torch.from_numpy(np.concatenate([p.noise for p in drawn]) <= NOISE_OF_SETS)
+        quiet = np.concatenate([p.noise for p in drawn]) <= NOISE_OF_SETS
+        sharp = np.concatenate([p.conditions.qmax for p in drawn]) >= QMAX_OF_SETS
         return _Truths(
             np.concatenate([b.inputs for b in batches]),
             np.concatenate([p.conditions.neutron for p in drawn]),
             torch.from_numpy(np.concatenate([b.kinds[:, 0] for b in batches])),
             metals,
             known,
-            known & of_library & quiet & metals.any(dim=1),
+            known & of_library & torch.from_numpy(quiet & sharp) & metals.any(dim=1),
         )
 
 
@@ -181,16 +181,14 @@ def _of_sets(
     asked = truths.promised.numpy()
     answers = with_calibration(weights, fixed).answers(truths.inputs[asked], truths.neutron[asked], count=1)
     groups = weights.labels.groups
-    present = np.array([[dict(a.metals)[g] for g in groups] for a in answers])
-    truth = truths.metals[asked].numpy()
+    present = torch.tensor([[dict(a.metals)[g] for g in groups] for a in answers], dtype=torch.float64)
+    truth = truths.metals[asked]
     half = len(truth) // 2
-    threshold = conformal_threshold(present[:half], truth[:half], fixed.coverage)
-    found = with_calibration(weights, fixed.model_copy(update={"metals_left_out": threshold}))
-    sets = found.answers(truths.inputs[asked][half:], truths.neutron[asked][half:], count=1)
-    held = np.array([[g in a.metal_set for g in groups] for a in sets])
-    return fixed.model_copy(update={"metals_left_out": threshold}), {
-        "metals_coverage": float((held | ~truth[half:]).all(axis=1).mean()),
-        "metals_set_size": float(held.sum(axis=1).mean()),
+    threshold = _threshold(present[:half], truth[:half], fixed.coverage)
+    held = present[half:] >= threshold
+    return fixed.model_copy(update={"metals_threshold": threshold}), {
+        "metals_coverage": _share((held | ~truth[half:]).all(dim=1)),
+        "metals_set_size": float(held.sum(dim=1).double().mean()),
     }
 
 
@@ -214,6 +212,14 @@ def _platt(logits: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
 
     found = minimize(loss, [0.0, 0.0], method="Nelder-Mead", options={"maxiter": 120}).x
     return math.exp(float(found[0])), float(found[1])
+
+
+def _threshold(present: torch.Tensor, truth: torch.Tensor, coverage: float) -> float:
+    """Split conformal prediction (Vovk et al., 2005): the probability that the least probable metal of the sample
+    exceeds in ``coverage`` of the patterns, with the correction for their finite number."""
+    least = torch.where(truth, present, torch.inf).min(dim=1).values.sort().values
+    rank = math.floor((1.0 - coverage) * (len(least) + 1)) - 1
+    return float(least[max(rank, 0)])
 
 
 def _limit(strange: torch.Tensor, foreign: torch.Tensor, acceptance: float) -> float:

@@ -6,16 +6,19 @@ or somebody else's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.compounds import FormFactors
 from solvus.models.structures.record import Record
 from solvus.simulations.benchmarks.recognition.draws import Draw
 
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Passes things on while it shows how many of so many there have been, under a heading."""
 ROUNDING = 1e-6
 """By which probabilities in single precision may miss one."""
 
@@ -111,3 +114,13 @@ class Declared(Protocol):
     """A recogniser that is told the structure prior of the patterns before it is asked."""
 
     def expect(self, prior: Declaration) -> None: ...
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """A recogniser that is trained for the library that a test brings along: it is given a folder for what it has
+    learned and what shows its progress, and says which libraries it takes."""
+
+    def equip(self, work: Path, progress: Progress) -> None: ...
+
+    def takes(self, library: Sequence[Record] | None) -> bool: ...

@@ -19,8 +19,10 @@ from solvus.simulations.benchmarks.recognition.answer import (
     Answer,
     Declaration,
     Declared,
+    Progress,
     Recogniser,
     Told,
+    Trained,
 )
 from solvus.simulations.benchmarks.recognition.asking import Asked, answers_of
 from solvus.simulations.benchmarks.recognition.draws import Draw
@@ -28,8 +30,6 @@ from solvus.simulations.benchmarks.recognition.merging import merged_structures,
 from solvus.simulations.benchmarks.recognition.recognisers import Choice
 from solvus.simulations.benchmarks.recognition.scoring import Judged
 
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Passes things on while it shows how many of so many there have been, under a heading."""
 QUICK = 40
 """Patterns of a condition with ``--quick``: enough to see that everything runs, not for a figure."""
 
@@ -90,7 +90,21 @@ class Bench:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self.choices)
+        """Recognisers that every row asks: all but trained peers."""
+        return tuple(name for name, choice in self.choices.items() if not choice.trained)
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """Recognisers that are trained for a part."""
+        return tuple(name for name, choice in self.choices.items() if choice.trained)
+
+    def names_for(self, part: Part) -> tuple[str, ...]:
+        """Recognisers for a part, with the trained peers that take its library."""
+        return (*self.names, *(name for name in self.peers if self._takes(name, part)))
+
+    def _takes(self, name: str, part: Part) -> bool:
+        peer = self.recogniser(name)
+        return isinstance(peer, Trained) and peer.takes(self.library(part))
 
     @property
     def first(self) -> str:
@@ -110,7 +124,9 @@ class Bench:
     def recogniser(self, name: str) -> Recogniser:
         """Made when it is first asked for."""
         if name not in self._made:
-            self._made[name] = self.choices[name].make()
+            self._made[name] = made = self.choices[name].make()
+            if isinstance(made, Trained):
+                made.equip(self.work, self.progress)
         return self._made[name]
 
     def counted(self, name: str, default: int) -> int:
@@ -150,7 +166,7 @@ class Bench:
 
     def _answers(self, name: str, part: Part, patterns: Sequence[Pattern]) -> Iterator[Answer]:
         recogniser, library = self.recogniser(name), self.library(part)
-        if self.processes == 1 or isinstance(recogniser, Told):
+        if self.processes == 1 or isinstance(recogniser, Told | Trained):
             return recogniser.answers(patterns, library)
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), begin_worker)

@@ -14,7 +14,16 @@ from solvus import __version__
 from solvus.models.structures import catalogue_file
 from solvus.models.structures.library import Library
 
-PACKAGES = ("numpy", "scipy", "torch", "ase", "matplotlib", "DebyeCalculator", "diffpy.pdffit2")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "torch",
+    "ase",
+    "matplotlib",
+    "DebyeCalculator",
+    "diffpy.pdffit2",
+    "xgboost-cpu",
+)
 CPU_FACTS = Path("/proc/cpuinfo")
 
 

@@ -147,7 +147,7 @@ class QuickFits(NetworkAlone):
             fitted,
             data.independent_points(R_RANGE),
             quality.noise,
-            expansion=max(USUAL_EXPANSION, self._prior.expansion or 0.0),
+            expansion=self._prior.expansion or USUAL_EXPANSION,
         )
         found: np.ndarray[tuple[int], np.dtype[np.float64]] = posterior(
             evidence, recogniser.weights.metadata.calibration.evidence

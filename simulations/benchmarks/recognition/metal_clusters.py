@@ -74,6 +74,10 @@ IMPERFECT = MetalSetting(
 )
 
 
+EXACT = 0.002
+"""Relative: the range of bond lengths to be declared where clusters have exactly those of their class."""
+
+
 def metal_clusters(
     setting: MetalSetting, *, noise: float, seed: int, cache: Path, count: int | None = None
 ) -> Iterator[Draw]:

@@ -9,6 +9,7 @@ from solvus.simulations.benchmarks.recognition import pictures
 from solvus.simulations.benchmarks.recognition.bench import Bench, Part
 from solvus.simulations.benchmarks.recognition.estimates import Estimate, share
 from solvus.simulations.benchmarks.recognition.results import Figure, Goal, Measured, Picture
+from solvus.simulations.benchmarks.recognition.retrained import RetrainedError
 from solvus.simulations.benchmarks.recognition.scoring import Confusion, Judged, Level, View, confusions, view
 
 NAMED = 5
@@ -47,12 +48,20 @@ class Naming:
 
 
 def ranked(bench: Bench, asked: Sequence[Asked], naming: Naming, remarks: tuple[str, ...] = ()) -> Measured:
-    """Top-k of every recogniser under every condition; goals are asked of the first recogniser."""
+    """Top-k of every recogniser under every condition; goals are asked of the first recogniser.
+
+    A peer that cannot be trained leaves a remark.
+    """
     figures: list[Figure] = []
     lines: dict[str, dict[str, list[Estimate]]] = {}
+    missing: dict[str, None] = {}
     for item in asked:
-        for name in bench.names:
-            rows = bench.judged(name, item.part)
+        for name in bench.names_for(item.part):
+            try:
+                rows = bench.judged(name, item.part)
+            except RetrainedError as error:
+                missing[f"{name}: {error}."] = None
+                continue
             goals = item.goals if name == bench.first else ()
             views = naming.views(rows)
             for how, seen in views.items():
@@ -90,7 +99,7 @@ def ranked(bench: Bench, asked: Sequence[Asked], naming: Naming, remarks: tuple[
             "ranks": {c: {n: [asdict(e) for e in es] for n, es in by.items()} for c, by in lines.items()},
             "confusions": {"condition": hardest.label, "cells": [asdict(c) for c in wrong[:KEPT]]},
         },
-        remarks,
+        (*remarks, *missing),
     )
 
 

@@ -16,7 +16,12 @@ from solvus.simulations.benchmarks.recognition.answer import Declaration
 from solvus.simulations.benchmarks.recognition.bench import Bench, Part
 from solvus.simulations.benchmarks.recognition.draws import Draw
 from solvus.simulations.benchmarks.recognition.foreign_patterns import chemistries, foreign_patterns
-from solvus.simulations.benchmarks.recognition.metal_clusters import IMPERFECT, MetalSetting, metal_clusters
+from solvus.simulations.benchmarks.recognition.metal_clusters import (
+    EXACT,
+    IMPERFECT,
+    MetalSetting,
+    metal_clusters,
+)
 from solvus.simulations.benchmarks.recognition.metal_geometries import FAMILY, classes
 from solvus.simulations.benchmarks.recognition.oxides import PARTICLES, OxideSetting, oxides
 from solvus.simulations.benchmarks.recognition.polyoxometalates import (
@@ -55,7 +60,13 @@ def clusters(bench: Bench, setting: MetalSetting, noise: float, words: str) -> P
         draws=lambda n: metal_clusters(setting, noise=noise, seed=bench.seed, cache=bench.work, count=n),
         default=len(classes()),
         library=class_records,
+        prior=prior_of(setting),
     )
+
+
+def prior_of(setting: MetalSetting) -> Declaration:
+    """What may be declared of the bond lengths."""
+    return Declaration(expansion=None if any(setting.expansion) else EXACT)
 
 
 def class_records() -> tuple[Record, ...]:
