@@ -65,7 +65,8 @@ class Recognised(BaseModel):
     types : calibrated probabilities of structure types, most probable first, after refinement; "none of these" is one
         of them, and they add up to one.
     metals : groups of metals that hold every metal of the sample with probability ``coverage``; empty where the
-        pattern cannot say.
+        pattern cannot say. Of a pattern far from everything in the library, those of all compounds that fit it, without
+        a promise.
     strangeness : how unlike anything in the library the pattern is; ``strange`` beyond the calibrated threshold.
     """
 

@@ -66,8 +66,8 @@ MODEL_VERSION = "clusters-1"
 COMPOUNDS_VERSION = "compounds-2"
 """Version of the procedure for compounds; appended with the catalogue's where compounds were asked."""
 R_RANGE = (1.6, 20.0)
-MOST, SIBLINGS = 10, 4
-"""Compounds refined, and further ones of the best types."""
+MOST, SIBLINGS, FAR_SIBLINGS = 10, 4, 12
+"""Compounds refined; further ones of the best types; and as many where the network knows nothing like the pattern."""
 WIDEST = 0.6
 """Of a declared expansion."""
 LEAST_NONE = 0.9
@@ -271,7 +271,9 @@ class _Answer:
             descriptors = cluster_descriptors(clusters, share[:split] / share[:split].sum(), question)
         found = self._ranked(clusters, good, share)
         types = types_of(clusters, good, share, none)
-        made = self._made("identified", question.remarks, found, descriptors, recognised_of(look, types))
+        made = self._made(
+            "identified", question.remarks, found, descriptors, recognised_of(look, types, good)
+        )
         fits = {compound.item.name: compound for compound in good}
         return made.model_copy(update={"phases": self._phases(found[0], fits.get(found[0].structure))})
 
@@ -308,17 +310,16 @@ class _Answer:
             question.data,
             question.r_range,
             noise=question.noise,
-            terms=self._terms,
+            terms=self._terms(False),
             most=self.most,
             items=candidates_of(wanted.catalogue, wanted.elements),
             catalogue=wanted.catalogue,
         )
 
-    @property
-    def _terms(self) -> Terms:
+    def _terms(self, far: bool) -> Terms:
         from solvus.models.recognition.compounds import Terms
 
-        siblings = max(SIBLINGS, self.most - MOST)
+        siblings = max(FAR_SIBLINGS if far else SIBLINGS, self.most - MOST)
         return Terms(self._qdamp, self.question.expansion, siblings, self.form_factors)
 
     @property
@@ -336,7 +337,7 @@ class _Answer:
             question.data,
             question.r_range,
             look.chosen,
-            self._terms,
+            self._terms(look.far),
             relatives=look.relatives,
             catalogue=self.wanted.catalogue,
             processes=self.processes,
@@ -382,7 +383,8 @@ class _Answer:
         surely = max(none, LEAST_NONE)
         rest = share * ((1.0 - surely) / max(1.0 - none, 1e-12))
         types = types_of(refinement, compounds, rest, surely)
-        return self._made("none", (*reasons, *question.remarks), found, recognised=recognised_of(look, types))
+        recognised = recognised_of(look, types, compounds)
+        return self._made("none", (*reasons, *question.remarks), found, recognised=recognised)
 
     def _made(
         self,

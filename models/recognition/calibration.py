@@ -17,7 +17,8 @@ class Calibration(BaseModel):
     ----------
     temperature : of the logits of structure types (Guo et al., ICML 2017).
     metals_scale, metals_shift : of the logits of metals (Platt).
-    coverage : promised by the set of metals; metals_threshold : probability from which a metal is in it.
+    coverage : promised by the set of metals; metals_threshold : probability from which a metal is in it;
+        nearness : cosine to the nearest entry that 99 of 100 of the patterns have for which the set is promised.
     strangeness : score of the network alone beyond which a pattern counts as unlike anything in the library.
     strange_misfit : weight of the misfit in the score that quick fits have part in; strangeness_fitted : its threshold.
     acceptance : share of patterns from the library that this lets pass.
@@ -31,6 +32,7 @@ class Calibration(BaseModel):
     metals_shift: float = 0.0
     coverage: float = 0.95
     metals_threshold: float = 0.1
+    nearness: float = 0.8
     strangeness: float = 0.0
     strange_misfit: float = 2.0
     strangeness_fitted: float = 0.0

@@ -50,6 +50,7 @@ class Look:
     seen : what the network says.
     chosen : compounds worth a refinement, the most promising first.
     relatives : every compound that may be there with the logarithm of how near the network finds it.
+    far : whether the pattern lies farther from every entry than those for which the sets of metals are promised.
     strangeness : how unlike anything in the library the pattern is, by network and quick fits; ``strange`` beyond the
         calibrated threshold.
     weights : of the evidence, as calibrated; coverage : that the set of metals promises.
@@ -58,6 +59,7 @@ class Look:
     seen: Recognition
     chosen: tuple[Chosen, ...]
     relatives: Mapping[str, float]
+    far: bool
     strangeness: float
     strange: bool
     weights: EvidenceWeights
@@ -116,11 +118,14 @@ def look(
         expansion=terms.expansion,
     )
     fixed = recogniser.weights.metadata.calibration
-    near = {n.name: SHARPNESS * n.cosine for n in seen.neighbours if n.name in by_name}
+    far = seen.nearness < fixed.nearness
+    # Far from all entries, which of them is nearest says nothing of the metals.
+    weight = 0.0 if far else SHARPNESS
+    near = {n.name: weight * n.cosine for n in seen.neighbours if n.name in by_name}
     misfit = min((f.r_w for f in fitted), default=1.0)
     strangeness = strangeness_of_fit(seen.probability(NONE), misfit, noise, fixed.strange_misfit)
     strange = strangeness > fixed.strangeness_fitted
-    found = Look(seen, (), near, strangeness, strange, fixed.evidence, fixed.coverage)
+    found = Look(seen, (), near, far, strangeness, strange, fixed.evidence, fixed.coverage)
     points = data.independent_points(r_range)
     expansion = max(EXPANSION, terms.expansion or 0.0)
     ranked = _worth_refining(found, fitted, points, noise, expansion, most)

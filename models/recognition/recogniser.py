@@ -78,6 +78,11 @@ class Recognition:
     strangeness: float
     strange: bool
 
+    @property
+    def nearness(self) -> float:
+        """Cosine to the nearest entry."""
+        return max((n.cosine for n in self.neighbours), default=-1.0)
+
     def probability(self, kind: str) -> float:
         """Of one structure type; zero for one that the network was not trained on."""
         return dict(self.kinds).get(kind, 0.0)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from solvus.models.identification import NONE, Candidate, Descriptor, Recognised
 from solvus.models.recognition.candidates import Refinement, complexity, log_likelihood, log_prior
 from solvus.models.recognition.metal_clusters import Question
+from solvus.models.recognition.metal_groups import group_of
 from solvus.models.recognition.mixture import fraction_descriptors
 from solvus.models.recognition.size import bond_descriptor, diameter_descriptor
 from solvus.models.structures.clusters import ALL_FAMILIES
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+NEARLY_AS_WELL = 1.1
+"""Times the least R_w: what the unmodelled rest of a measured pattern cannot decide between."""
 CLUSTER_PARAMETERS = 5
 """Scale, bond length, displacement, correlated motion and the choice of a size."""
 
@@ -70,19 +73,34 @@ def types_of(
     return tuple(sorted(total.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
-def recognised_of(look: Look | None, types: tuple[tuple[str, float], ...]) -> Recognised | None:
-    """What the network adds to the answer; ``None`` where it was not asked."""
+def recognised_of(
+    look: Look | None, types: tuple[tuple[str, float], ...], compounds: Sequence[Compound]
+) -> Recognised | None:
+    """What the network adds to the answer; ``None`` where it was not asked.
+
+    The set of metals is promised for patterns of the library's compounds. Of one that lies far from all of them, a
+    solid solution say, it also holds the metals of every compound that fits nearly as well as the best.
+    """
     if look is None:
         return None
     # In a pattern of one metal the form factor cancels; its bond length names the metals, beside each candidate.
     of_metal = types[0][0] in ALL_FAMILIES
     return Recognised(
         types=types,
-        metals=() if of_metal else look.seen.metal_set,
+        metals=() if of_metal else (*look.seen.metal_set, *_fitting_metals(look, compounds)),
         coverage=look.coverage,
         strangeness=look.strangeness,
         strange=look.strange,
     )
+
+
+def _fitting_metals(look: Look, compounds: Sequence[Compound]) -> tuple[str, ...]:
+    if not look.far or not compounds:
+        return ()
+    most = NEARLY_AS_WELL * min(c.r_w for c in compounds)
+    elements = {e for c in compounds if c.r_w <= most for e in c.item.elements}
+    groups = {group for e in elements if (group := group_of(e)) is not None}
+    return tuple(sorted(groups - set(look.seen.metal_set)))
 
 
 def cluster_descriptors(refinement: Refinement, share: Floats, question: Question) -> dict[str, Descriptor]:

@@ -25,7 +25,7 @@ from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.canonical import GRID, UNKNOWN_QDAMP, inputs
 from solvus.models.recognition.evidence import Evidence, EvidenceWeights, posterior
 from solvus.models.recognition.recogniser import Recogniser, Recognition, strangeness_of_fit
-from solvus.models.recognition.short_list import evidence_of, short_list
+from solvus.models.recognition.short_list import NEAREST, evidence_of, short_list
 from solvus.models.recognition.training.bank import Bank
 from solvus.models.recognition.training.recipe import Recipe
 from solvus.models.recognition.training.stream import Patterns, Stream
@@ -40,6 +40,8 @@ FITTED_PATTERNS = 2000
 """For the weights of the evidence: quick fits take a tenth of a second for each."""
 NOISE_OF_SETS, QMAX_OF_SETS = 0.012, 12.0
 """The coverage of the set of metals is promised up to this noise and from this Qmax (1/angstrom)."""
+FAR = 0.01
+"""Share of the patterns of the library that count as far from all of its entries."""
 MEASURED_MISFITS = (0.04, 0.08, 0.10, 0.13, 0.19, 0.20, 0.29, 0.30, 0.37)
 """R_w that the true structures of nine measured patterns leave (docs/identify.md). Simulated patterns leave less, so
 what measurement and model add is added to theirs, to each pattern one."""
@@ -179,14 +181,17 @@ def _of_sets(
     """The threshold of the sets of metals, on compounds of the library whose cells are hardly strained."""
     truths = _Truths.of(drawn)
     asked = truths.promised.numpy()
-    answers = with_calibration(weights, fixed).answers(truths.inputs[asked], truths.neutron[asked], count=1)
+    answers = with_calibration(weights, fixed).answers(
+        truths.inputs[asked], truths.neutron[asked], count=NEAREST
+    )
     groups = weights.labels.groups
     present = torch.tensor([[dict(a.metals)[g] for g in groups] for a in answers], dtype=torch.float64)
     truth = truths.metals[asked]
     half = len(truth) // 2
     threshold = _threshold(present[:half], truth[:half], fixed.coverage)
     held = present[half:] >= threshold
-    return fixed.model_copy(update={"metals_threshold": threshold}), {
+    nearness = float(np.quantile([a.nearness for a in answers], FAR))
+    return fixed.model_copy(update={"metals_threshold": threshold, "nearness": nearness}), {
         "metals_coverage": _share((held | ~truth[half:]).all(dim=1)),
         "metals_set_size": float(held.sum(dim=1).double().mean()),
     }
