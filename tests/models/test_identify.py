@@ -256,6 +256,27 @@ def test_measured_compounds_have_their_structure_type_first(
     assert sum(c.probability for c in answer.candidates) <= 1.0 + 1e-9
 
 
+@pytest.mark.parametrize(
+    ("name", "metals_there"),
+    [
+        ("ceo2_nano", {"La-Lu"}),
+        ("alpha_keggin", {"W"}),
+        ("tio2_anatase_film", {"Ti"}),
+        ("mno_neutron", {"Mn"}),
+        pytest.param("iro2_3nm", {"Ir"}, marks=pytest.mark.slow),
+        pytest.param("spinel_CoCuNiFeMn", {"Co", "Cu", "Ni", "Fe", "Mn"}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_metals_of_measured_compounds_are_in_the_set(
+    shared: Path, name: str, metals_there: set[str]
+) -> None:
+    """Also those of a solid solution of five, which no entry of the library is."""
+    answer = identify(without_composition(read_gr(shared / "patterns" / f"{name}.gr")))
+    assert answer.recognised is not None
+    assert metals_there <= set(answer.recognised.metals)
+    assert len(answer.recognised.metals) <= 15
+
+
 def test_a_whole_keggin_ion_comes_before_its_fragments(shared: Path) -> None:
     answer = identify(read_gr(shared / "patterns" / "alpha_keggin.gr"), elements=["W", "O"])
     best = answer.candidates[0]

@@ -23,6 +23,7 @@ from solvus.simulations.benchmarks.recognition.fast_curves import TOLERANCE, Mea
 from solvus.simulations.benchmarks.recognition.metal_clusters import B_PER_U, METALFINDER, MetalSetting
 from solvus.simulations.benchmarks.recognition.metal_geometries import Geometry, MetalClass, record_of
 from solvus.simulations.benchmarks.recognition.naming import Asked, Naming, ranked
+from solvus.simulations.benchmarks.recognition.oracle import Oracle
 from solvus.simulations.benchmarks.recognition.peer_parts import DENSE, SPREAD, Share, part_of_clusters
 from solvus.simulations.benchmarks.recognition.peer_recipes import RECIPES, features_of, training_set
 from solvus.simulations.benchmarks.recognition.recognisers import Choice, ChoiceError, chosen
@@ -232,7 +233,7 @@ def test_a_peer_is_asked_where_it_takes_the_library_and_a_missing_one_leaves_a_r
 ) -> None:
     choices = {
         "guesses": Choice(Guesses, "guesses"),
-        "retrained": Choice(lambda: Retrained(QUICK), "trained again", trained=True),
+        "retrained": Choice(lambda: Retrained(QUICK), "trained again", partial=True),
     }
     monkeypatch.setitem(sys.modules, "xgboost", None)
     without = table(Bench(choices, 1, tmp_path))
@@ -254,3 +255,25 @@ def test_a_peer_alone_is_refused() -> None:
     assert set(chosen(["filter", "retrained"])) == {"filter", "retrained"}
     with pytest.raises(ChoiceError, match="name one more"):
         chosen(["retrained"])
+
+
+def test_the_oracle_knows_every_perfect_cluster_and_takes_no_crystal(tmp_path: Path) -> None:
+    known = {"qmin": 0.9, "qmax": 19.0, "qdamp": 0.02, "b_iso": 0.5, "delta2": 2.0, "expansion": 0.015}
+    r = np.arange(0.0, 20.0, 0.02)
+
+    def draws(count: int) -> Iterator[Draw]:
+        limits = {name: known[name] for name in ("qmin", "qmax", "qdamp")}
+        for record in library()[:count]:
+            u_iso, places = known["b_iso"] / B_PER_U, 1.015 * record.positions
+            g = pair_sum.cluster_pdf(record.species, places, r, **limits, u_iso=u_iso, delta2=2.0)
+            pattern = Pattern(x=r, y=g, conditions=Conditions(**limits))
+            yield Draw(pattern, record.name, record.type, record.elements, None, None, known)
+
+    choices = {"guesses": Choice(Guesses, "guesses"), "oracle": Choice(Oracle, "the bound", partial=True)}
+    bench = Bench(choices, seed=1, work=tmp_path)
+    part = Part("given", "given", draws, 5, library)
+    assert bench.names_for(part) == ("guesses", "oracle")
+    rows = bench.judged("oracle", part)
+    assert [row.answer.structures[0][0] for row in rows] == [row.draw.truth for row in rows]
+    assert all(row.answer.structures[0][1] > 0.999 for row in rows)
+    assert bench.names_for(replace(part, key="shipped", library=None)) == ("guesses",)

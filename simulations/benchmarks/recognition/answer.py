@@ -117,10 +117,15 @@ class Declared(Protocol):
 
 
 @runtime_checkable
-class Trained(Protocol):
-    """A recogniser that is trained for the library that a test brings along: it is given a folder for what it has
-    learned and what shows its progress, and says which libraries it takes."""
-
-    def equip(self, work: Path, progress: Progress) -> None: ...
+class Partial(Protocol):
+    """A recogniser that answers for some libraries only: it says which it takes."""
 
     def takes(self, library: Sequence[Record] | None) -> bool: ...
+
+
+@runtime_checkable
+class Equipped(Protocol):
+    """A recogniser that is trained for the library that a test brings along: it is given a folder for what it has
+    learned and what shows its progress."""
+
+    def equip(self, work: Path, progress: Progress) -> None: ...

@@ -19,10 +19,11 @@ from solvus.simulations.benchmarks.recognition.answer import (
     Answer,
     Declaration,
     Declared,
+    Equipped,
+    Partial,
     Progress,
     Recogniser,
     Told,
-    Trained,
 )
 from solvus.simulations.benchmarks.recognition.asking import Asked, answers_of
 from solvus.simulations.benchmarks.recognition.draws import Draw
@@ -90,21 +91,17 @@ class Bench:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Recognisers that every row asks: all but trained peers."""
-        return tuple(name for name, choice in self.choices.items() if not choice.trained)
-
-    @property
-    def peers(self) -> tuple[str, ...]:
-        """Recognisers that are trained for a part."""
-        return tuple(name for name, choice in self.choices.items() if choice.trained)
+        """Recognisers that every row asks: all but partial ones."""
+        return tuple(name for name, choice in self.choices.items() if not choice.partial)
 
     def names_for(self, part: Part) -> tuple[str, ...]:
-        """Recognisers for a part, with the trained peers that take its library."""
-        return (*self.names, *(name for name in self.peers if self._takes(name, part)))
+        """Recognisers for a part, with the partial ones that take its library."""
+        partial = (name for name, choice in self.choices.items() if choice.partial)
+        return (*self.names, *(name for name in partial if self._takes(name, part)))
 
     def _takes(self, name: str, part: Part) -> bool:
-        peer = self.recogniser(name)
-        return isinstance(peer, Trained) and peer.takes(self.library(part))
+        recogniser = self.recogniser(name)
+        return isinstance(recogniser, Partial) and recogniser.takes(self.library(part))
 
     @property
     def first(self) -> str:
@@ -125,7 +122,7 @@ class Bench:
         """Made when it is first asked for."""
         if name not in self._made:
             self._made[name] = made = self.choices[name].make()
-            if isinstance(made, Trained):
+            if isinstance(made, Equipped):
                 made.equip(self.work, self.progress)
         return self._made[name]
 
@@ -166,7 +163,7 @@ class Bench:
 
     def _answers(self, name: str, part: Part, patterns: Sequence[Pattern]) -> Iterator[Answer]:
         recogniser, library = self.recogniser(name), self.library(part)
-        if self.processes == 1 or isinstance(recogniser, Told | Trained):
+        if self.processes == 1 or isinstance(recogniser, Told | Equipped):
             return recogniser.answers(patterns, library)
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.processes, get_context("spawn"), begin_worker)

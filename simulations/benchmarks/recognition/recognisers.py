@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from solvus.simulations.benchmarks.recognition.answer import Recogniser
 from solvus.simulations.benchmarks.recognition.learned import NetworkAlone, QuickFits, Refined
 from solvus.simulations.benchmarks.recognition.matched_filter import MatchedFilter
+from solvus.simulations.benchmarks.recognition.oracle import Oracle
 from solvus.simulations.benchmarks.recognition.retrained import Retrained
 
 
@@ -25,14 +26,13 @@ class Choice:
     what : one sentence for the report.
     most : patterns of one condition that it is given unless a count is asked for; ``None`` for as many as the row has.
         The slow ones get the first of those that the quick ones get, so that they are compared on the same patterns.
-    trained : whether it is trained for the library that a test brings along and knows no other; it is asked only where
-        it takes that library.
+    partial : whether it is asked only where it takes the library that a test brings along.
     """
 
     make: Callable[[], Recogniser]
     what: str
     most: int | None = None
-    trained: bool = False
+    partial: bool = False
 
 
 CHOICES: dict[str, Choice] = {
@@ -55,7 +55,13 @@ CHOICES: dict[str, Choice] = {
     "retrained": Choice(
         Retrained,
         "the recipe that the peer published (POMFinder or MetalFinder), trained again on the clusters of the test",
-        trained=True,
+        partial=True,
+    ),
+    "oracle": Choice(
+        Oracle,
+        "the exact model under the exact settings of each draw, for clusters that a test brings along: the bound",
+        most=100,
+        partial=True,
     ),
 }
 """The first is the one that the goals are asked of, unless another is named first."""
@@ -67,12 +73,12 @@ def chosen(names: Sequence[str]) -> Mapping[str, Choice]:
     Raises
     ------
     ChoiceError
-        For a name that is none, and where all are peers to be trained, which most rows cannot ask.
+        For a name that is none, and where all are partial, which most rows cannot ask.
     """
     for name in names:
         if name not in CHOICES:
             raise ChoiceError(f"--recogniser: {unknown(name, CHOICES)}")
-    if names and all(CHOICES[name].trained for name in names):
+    if names and all(CHOICES[name].partial for name in names):
         raise ChoiceError(
             f"--recogniser: {names[0]!r} answers in some rows only; name one more to compare it with"
         )

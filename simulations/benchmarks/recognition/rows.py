@@ -52,7 +52,7 @@ def _clusters(bench: Bench) -> Measured:
     asked.append(
         Asked(parts.clusters(bench, METALFINDER_DEBYE, 0.0, "by DebyeCalculator, without correlated motion"))
     )
-    if bench.peers:
+    if "retrained" in bench.choices:
         asked += [
             Asked(part_of_clusters(bench, METALFINDER, noise, share, "MetalFinder's conditions"))
             for share in (SPREAD, DENSE)
