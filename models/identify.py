@@ -110,7 +110,7 @@ def identify(
     catalogue : of compounds; by default the shipped one, without a user's own structures.
     expansion : relative range of cells and bond lengths about the library's that is held possible, all of it alike; by
         default what heat, size and substitution do. *None of these* is judged against it.
-    most : compounds that are refined.
+    most : compounds that are refined: those beyond the first ``MOST`` are further ones of the best types.
     form_factors : ``"constant"`` for curves that PDFgui or srreal calculated with X-ray weights at Q = 0.
     processes : in which compounds are refined; the answer does not depend on their number.
 
@@ -311,7 +311,7 @@ class _Answer:
             question.r_range,
             noise=question.noise,
             terms=self._terms(False),
-            most=self.most,
+            most=min(self.most, MOST),
             items=candidates_of(wanted.catalogue, wanted.elements),
             catalogue=wanted.catalogue,
         )

@@ -37,7 +37,7 @@ REFUSED = 30.0
 BULK = 400.0
 USUAL_EXPANSION = 0.01
 """Standard deviation of the stretch where no range is declared."""
-THOROUGH = 40
+THOROUGH = 80
 """Structures refined where a range is declared: with a wide prior only refinement tells the metals of a type apart."""
 Ranked = tuple[tuple[str, float], ...]
 
