@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -114,7 +113,8 @@ async def interrupted(ledger: Ledger, campaign: Campaign) -> str:
         raise NothingToResume(
             f"resume: no interrupted campaign named {campaign.name!r} in this ledger; leave --resume out"
         )
-    recorded: dict[str, Any] = json.loads(open_rows[-1].config)
+    # Read back, so that a key which the model has gained since is no difference.
+    recorded = Campaign.model_validate_json(open_rows[-1].config).model_dump(mode="json")
     given = campaign.model_dump(mode="json")
     changed = [k for k in given if k not in MAY_CHANGE_ON_RESUME and given[k] != recorded.get(k)]
     if changed:

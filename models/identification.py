@@ -65,8 +65,8 @@ class Recognised(BaseModel):
     types : calibrated probabilities of structure types, most probable first, after refinement; "none of these" is one
         of them, and they add up to one.
     metals : groups of metals that hold every metal of the sample with probability ``coverage``; empty where the
-        pattern cannot say. Of a pattern far from everything in the library, those of all compounds that fit it, without
-        a promise.
+        pattern cannot say. ``promised`` is false of a pattern far from everything in the library; the set then holds
+        those of all compounds that fit nearly as well as the best too.
     strangeness : how unlike anything in the library the pattern is; ``strange`` beyond the calibrated threshold.
     """
 
@@ -74,6 +74,7 @@ class Recognised(BaseModel):
 
     types: tuple[tuple[str, float], ...]
     metals: tuple[str, ...]
+    promised: bool = True
     coverage: float
     strangeness: float
     strange: bool

@@ -19,6 +19,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from solvus.models.identification import (
+    NONE,
     Candidate,
     Descriptor,
     Identification,
@@ -66,12 +67,15 @@ MODEL_VERSION = "clusters-1"
 COMPOUNDS_VERSION = "compounds-2"
 """Version of the procedure for compounds; appended with the catalogue's where compounds were asked."""
 R_RANGE = (1.6, 20.0)
-MOST, SIBLINGS, FAR_SIBLINGS = 10, 4, 12
-"""Compounds refined; further ones of the best types; and as many where the network knows nothing like the pattern."""
+SIBLINGS, FAR_SIBLINGS, DECLARED_SIBLINGS = 4, 12, 50
+"""Further compounds of the best types that are refined: usually, where the network knows nothing like the pattern, and
+where a range of cells is declared, within which only refinement tells the metals of a type apart."""
 WIDEST = 0.6
 """Of a declared expansion."""
 LEAST_NONE = 0.9
-"""Probability of "none of these" where every structure that was tried leaves too much unexplained, or more."""
+"""Least probability of "none of these" where every structure that was tried leaves too much unexplained: what measured
+patterns leave was taken for the limit, and one in ten may leave more."""
+NOTHING = ((NONE, 1.0),)
 LARGE_QBROAD = 0.02
 """1/angstrom; it widens peaks at 20 angstrom by 8 %, which a common width still describes."""
 SURELY_METAL = 0.5
@@ -92,7 +96,7 @@ def identify(
     library: Library | None = None,
     catalogue: Catalogue | None = None,
     expansion: float | None = None,
-    most: int = MOST,
+    siblings: int | None = None,
     form_factors: FormFactors = "exact",
     processes: int = 1,
 ) -> Identification:
@@ -108,9 +112,10 @@ def identify(
     qdamp : the instrument's damping, 1/angstrom; by default the pattern's own, and where that is unknown it
         is refined for clusters and taken as usual for compounds.
     catalogue : of compounds; by default the shipped one, without a user's own structures.
-    expansion : relative range of cells and bond lengths about the library's that is held possible, all of it alike; by
-        default what heat, size and substitution do. *None of these* is judged against it.
-    most : compounds that are refined: those beyond the first ``MOST`` are further ones of the best types.
+    expansion : relative range of bond lengths of named metals, and of cells, about the library's that is held
+        possible, all of it alike; *none of these* is judged against it. Cells are reached up to 4.8 %. By default bond
+        lengths lie within 6 %, and a cell that heat, size and substitution do not explain counts less beside others.
+    siblings : how many further compounds of the best types are refined; ``None`` for what the pattern asks for.
     form_factors : ``"constant"`` for curves that PDFgui or srreal calculated with X-ray weights at Q = 0.
     processes : in which compounds are refined; the answer does not depend on their number.
 
@@ -146,7 +151,7 @@ def identify(
         _remarks(quality, pattern.conditions.qbroad if qbroad is None else qbroad),
         expansion,
     )
-    answer = _Answer(question, wanted, top, most, form_factors, processes)
+    answer = _Answer(question, wanted, top, siblings, form_factors, processes)
     if quality.reasons:
         return answer.without("poor_data", quality.reasons)
     if not wanted.possible:
@@ -244,7 +249,7 @@ class _Answer:
     question: Question
     wanted: _Wanted
     top: int
-    most: int
+    siblings: int | None
     form_factors: FormFactors
     processes: int
 
@@ -278,8 +283,8 @@ class _Answer:
         return made.model_copy(update={"phases": self._phases(found[0], fits.get(found[0].structure))})
 
     def _phases(self, first: Candidate, compound: Compound | None) -> tuple[PhaseShare, ...]:
-        if self.wanted.catalogue is None:
-            return ()
+        if self.wanted.catalogue is None or self.form_factors != "exact":
+            return ()  # the second phase is looked for with the weights of a measurement
         from solvus.models.recognition.two_phases import phases_of
 
         question = self.question
@@ -311,7 +316,6 @@ class _Answer:
             question.r_range,
             noise=question.noise,
             terms=self._terms(False),
-            most=min(self.most, MOST),
             items=candidates_of(wanted.catalogue, wanted.elements),
             catalogue=wanted.catalogue,
         )
@@ -319,7 +323,10 @@ class _Answer:
     def _terms(self, far: bool) -> Terms:
         from solvus.models.recognition.compounds import Terms
 
-        siblings = max(FAR_SIBLINGS if far else SIBLINGS, self.most - MOST)
+        usual = FAR_SIBLINGS if far else SIBLINGS
+        if self.question.expansion is not None:
+            usual = DECLARED_SIBLINGS
+        siblings = usual if self.siblings is None else self.siblings
         return Terms(self._qdamp, self.question.expansion, siblings, self.form_factors)
 
     @property
@@ -371,19 +378,24 @@ class _Answer:
             )
         if self.wanted.metals:
             free = search(question, None).candidates[0]
+            reach = question.expansion or EXPANSION
             others = elements_of(free.bond, None)[:6]
             if others and not objections(question, free, None):
                 reasons.append(
-                    f"{', '.join(self.wanted.metals)} does not fit within {EXPANSION:.0%} of its bond length, but "
+                    f"{', '.join(self.wanted.metals)} does not fit within {reach:.0%} of its bond length, but "
                     f"{free.entry.name} with {free.bond:.2f} angstrom does (R_w {free.fit.r_w:.2f}), "
                     f"as in {', '.join(others)}"
                 )
+        if refinement is None and not compounds:
+            return self._made(
+                "none", (*reasons, *question.remarks), recognised=recognised_of(look, NOTHING, ())
+            )
         share, none = weighed(refinement, compounds, question, look)
-        found = self._ranked(refinement, compounds, share)
         surely = max(none, LEAST_NONE)
         rest = share * ((1.0 - surely) / max(1.0 - none, 1e-12))
         types = types_of(refinement, compounds, rest, surely)
-        recognised = recognised_of(look, types, compounds)
+        found = self._ranked(refinement, compounds, rest)
+        recognised = recognised_of(look, types, ())
         return self._made("none", (*reasons, *question.remarks), found, recognised=recognised)
 
     def _made(

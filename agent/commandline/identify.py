@@ -59,9 +59,16 @@ def identify(
             show_default=False,
         ),
     ] = None,
-    most: Annotated[
-        int, typer.Option(min=1, max=500, help="Compounds that are refined; more tell more metals apart.")
-    ] = 10,
+    siblings: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=500,
+            help="Further compounds of the best types to refine; more tell more metals apart. "
+            "Default: 4, 12 where nothing like the pattern is known, 50 with --expansion.",
+            show_default=False,
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw data, best candidate and difference (.png, .pdf, .svg).")
     ] = None,
@@ -101,7 +108,7 @@ def identify(
                 qdamp=qdamp,
                 catalogue=catalogue,
                 expansion=expansion,
-                most=most,
+                siblings=siblings,
                 processes=PROCESSES,
             )
         except (PatternError, LibraryError, SignatureError, WeightsError) as error:
@@ -234,7 +241,8 @@ def _print_recognised(answer: Identification) -> None:
     likely = [f"{name} {p:.2f}" for name, p in seen.types if p >= LEAST_SHOWN]
     out.print(f"  type: {', '.join(likely)}", markup=False, highlight=False, soft_wrap=True)
     if seen.metals:
-        found = f"  metals, {seen.coverage:.0%} set: {', '.join(seen.metals)}"
+        promise = f", {seen.coverage:.0%} set" if seen.promised else " that fit, without a promise"
+        found = f"  metals{promise}: {', '.join(seen.metals)}"
         out.print(found, markup=False, highlight=False, soft_wrap=True)
     if seen.strange:
         out.print("  unlike the library: the network was trained on nothing like this pattern", markup=False)

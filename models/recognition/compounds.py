@@ -46,11 +46,12 @@ EVALUATIONS, MORE_EVALUATIONS = 8, 12
 """Of the model in a first refinement, and beyond it for one that has not converged and is near the best; right
 structures converge in 5 to 20."""
 SIBLING_EVALUATIONS = 8
-"""For a structure that starts from the refined cell, size and motion of another of its type."""
+"""At first, for a structure that starts from the refined cell, size and motion of another of its type."""
 SAFE_DELTA2 = 0.85
+"""Of the refined correlated motion, where a sibling starts: its own bound may be lower by the square of 5 %."""
 NEAR_BEST = (1.4, 0.03)
-"""A structure whose R_w is within this factor of the best of all, or this much, is refined to the end; and so are
-siblings of its type."""
+"""A structure whose R_w is within this factor of the best of all, or this much, is refined to the end, and siblings of
+its type are refined as well."""
 REACHED = 0.048
 """Relative: how far a refinement may move a cell length."""
 ROOM = (1.0 - REACHED, 1.0 + REACHED)
@@ -66,11 +67,13 @@ BULK = 400.0
 
 @dataclass(frozen=True)
 class Compound:
-    """One refined structure; ``log_prior`` as at the head of this module."""
+    """One refined structure; ``log_prior`` as at the head of this module. ``outside`` is the price of a cell beyond the
+    range that is declared, which counts against *none of these* as well; zero where none is."""
 
     item: Item
     fit: Refinement
     log_prior: float
+    outside: float = 0.0
 
     @property
     def r_w(self) -> float:
@@ -139,18 +142,10 @@ def explain(
             part = [c for c in chosen[first : first + TOGETHER] if not _hopeless(c.misfit, tried)]
             fits = mapped(_refined, [_first_job(c, measured, r_range, terms) for c in part])
             tried += [(c, fit) for c, fit in zip(part, fits, strict=True) if fit is not None]
-        found = [(c.item, fit) for c, fit in tried]
-        open_ends = [
-            k for k, (_, fit) in enumerate(found) if fit.verdict == "limit" and _near_best(fit, found)
-        ]
-        further = mapped(_refined, [_further_job(*found[k], measured, r_range, terms) for k in open_ends])
-        for k, fit in zip(open_ends, further, strict=True):
-            found[k] = (found[k][0], fit or found[k][1])
-        siblings = _siblings(found, _items(relatives, catalogue), terms)
-        jobs = [_sibling_job(item, like, measured, r_range, terms) for item, like in siblings]
-        fits = list(mapped(_refined, jobs))
-    found += [(item, fit) for (item, _), fit in zip(siblings, fits, strict=True) if fit is not None]
-    compounds = [Compound(item, fit, _log_prior(item, fit, data, r_range, terms)) for item, fit in found]
+        rest = _Rest(measured, r_range, terms, mapped)
+        found = rest.finished([(c.item, fit) for c, fit in tried])
+        found = rest.finished(found + rest.siblings(found, _items(relatives, catalogue)))
+    compounds = [_compound(item, fit, data, r_range, terms) for item, fit in found]
     weight = log_support(compounds, data, r_range)
     order = sorted(range(len(compounds)), key=lambda k: (-weight[k], compounds[k].item.name))
     return [compounds[k] for k in order]
@@ -163,6 +158,34 @@ def _hopeless(misfit: float, tried: Sequence[tuple[Chosen, Refinement]]) -> bool
     best = min(plain_r_w(fit) for _, fit in tried)
     gain = min(1.0, *(plain_r_w(fit) / max(c.misfit, 1e-6) for c, fit in tried))
     return misfit > max(HOPELESS[0] * best, HOPELESS[1]) or FURTHER * gain * misfit > UNEXPLAINED
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """What is refined after the first look at each structure."""
+
+    pattern: Pattern
+    r_range: tuple[float, float]
+    terms: Terms
+    mapped: Callable[..., Iterable[Refinement | None]]
+
+    def finished(self, found: Sequence[tuple[Item, Refinement]]) -> list[tuple[Item, Refinement]]:
+        """The same with those refined to the end that have not converged and come near the best."""
+        ends = [k for k, (_, fit) in enumerate(found) if fit.verdict == "limit" and _near_best(fit, found)]
+        jobs = [_further_job(*found[k], self.pattern, self.r_range, self.terms) for k in ends]
+        result = list(found)
+        for k, fit in zip(ends, self.mapped(_refined, jobs), strict=True):
+            result[k] = (found[k][0], fit or found[k][1])
+        return result
+
+    def siblings(
+        self, found: Sequence[tuple[Item, Refinement]], relatives: Sequence[tuple[Item, float]]
+    ) -> list[tuple[Item, Refinement]]:
+        """Siblings with a first refinement each."""
+        chosen = _siblings(found, relatives, self.terms)
+        jobs = [_sibling_job(item, like, self.pattern, self.r_range, self.terms) for item, like in chosen]
+        fits = self.mapped(_refined, jobs)
+        return [(item, fit) for (item, _), fit in zip(chosen, fits, strict=True) if fit is not None]
 
 
 def _items(names: Mapping[str, float] | None, catalogue: Catalogue | None) -> list[tuple[Item, float]]:
@@ -249,7 +272,7 @@ def candidates_of(catalogue: Catalogue, elements: frozenset[str] | None) -> list
 def log_support(compounds: Sequence[Compound], data: Data, r_range: tuple[float, float]) -> Floats:
     """Logarithm of likelihood and prior of each."""
     logs = log_likelihood(np.array([c.r_w for c in compounds]), data, r_range)
-    return np.asarray(logs + np.array([c.log_prior for c in compounds]))
+    return np.asarray(logs + np.array([c.log_prior + c.outside for c in compounds]))
 
 
 @dataclass(frozen=True)
@@ -288,7 +311,8 @@ def _sibling_job(
     start = {
         name: float(np.clip(like[name] / v, *ROOM)) * v for name, v in lengths.items() if name in like.values
     }
-    start |= {name: like[name] for name in ("scale", "diameter")}
+    own = {f"u_{element}" for element in record.elements}
+    start |= {name: like[name] for name in ("scale", "diameter", *sorted(own & like.values.keys()))}
     # Its bound depends on the shortest distance, which differs from one to the other.
     start["delta2"] = SAFE_DELTA2 * like["delta2"]
     return _Job(pattern, record, start, r_range, terms.form_factors, SIBLING_EVALUATIONS)
@@ -330,7 +354,9 @@ def _refined(job: _Job) -> Refinement | None:
         return None
 
 
-def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, float], terms: Terms) -> float:
+def _compound(
+    item: Item, fit: Refinement, data: Data, r_range: tuple[float, float], terms: Terms
+) -> Compound:
     cell = item.record.cell
     names = [name for name in ("a", "b", "c", "expansion") if name in fit.values]
     reference = dict(zip("abc", cell[:3], strict=True)) if cell else {}
@@ -339,16 +365,21 @@ def _log_prior(item: Item, fit: Refinement, data: Data, r_range: tuple[float, fl
         for name, value in fit.values.items()
         if name.startswith("u_")
     )
-    return (
+    strain = _strain_price(item, [fit[name] / reference.get(name, 1.0) - 1.0 for name in names], terms)
+    prior = (
         -complexity(len(fit.free), data, r_range)
-        - _strain_price(item, [fit[name] / reference.get(name, 1.0) - 1.0 for name in names], terms)
         - (HYPOTHETICAL if item.hypothetical else 0.0)
         - IMPLAUSIBLE * at_limit
     )
+    declared = terms.expansion is not None
+    return Compound(item, fit, prior - (0.0 if declared else strain), -strain if declared else 0.0)
 
 
 def _strain_price(item: Item, stretches: Sequence[float], terms: Terms) -> float:
-    """Of cell lengths beside the library's: none within a range that was declared, else a normal density's."""
-    sd = PREDICTED_SD if item.hypothetical else KNOWN_SD
-    beyond = np.maximum(np.abs(stretches) - (terms.expansion or 0.0), 0.0)
+    """Of cell lengths beside the library's: that of a normal density, or none within a declared range and that of half
+    the range beyond it."""
+    declared = terms.expansion
+    usual = PREDICTED_SD if item.hypothetical else KNOWN_SD
+    sd = usual if declared is None else 0.5 * declared
+    beyond = np.maximum(np.abs(stretches) - (declared or 0.0), 0.0)
     return 0.5 * float(np.mean(np.square(beyond))) / sd**2

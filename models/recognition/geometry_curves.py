@@ -10,10 +10,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.fft import dst
 
-from solvus.models.scattering.sine_transforms import from_half_steps
 from solvus.models.scattering.unit_factor import UnitScattering, unit_factor
 from solvus.models.structures.library import Library
 
@@ -57,7 +56,7 @@ def geometry_row(unit: UnitScattering, u: float, delta2: float) -> Singles:
         f += (np.sin(np.outer(q, near)) * narrower) @ (unit.near_pairs / near)
     # Back to distances, fade, and forth on the coarser grid.
     points = round(UNFOLDED * 2.0 * GEOMETRY_Q / math.pi)
-    g = from_half_steps(torch.from_numpy(f), points, points).numpy() * (2.0 / points)
+    g = np.append(0.0, dst(f, type=2, n=points)[:-1]) / points
     row: Singles = (_faded_sines(points) @ g[: _faded_sines(points).shape[1]]).astype(np.float32)
     return row
 

@@ -83,7 +83,6 @@ def look(
     *,
     noise: float,
     terms: Terms,
-    most: int = MOST,
     items: Collection[Item],
     catalogue: Catalogue,
 ) -> Look:
@@ -92,7 +91,7 @@ def look(
     Parameters
     ----------
     data : the pattern's curve, with the range of Q that it shows. noise : share of white noise in its energy.
-    terms : under which structures are compared. most : structures worth a refinement.
+    terms : under which structures are compared.
     items : compounds that may be there; ``catalogue`` : that they are of, with a user's own structures.
 
     Raises
@@ -128,13 +127,13 @@ def look(
     found = Look(seen, (), near, far, strangeness, strange, fixed.evidence, fixed.coverage)
     points = data.independent_points(r_range)
     expansion = max(EXPANSION, terms.expansion or 0.0)
-    ranked = _worth_refining(found, fitted, points, noise, expansion, most)
+    ranked = _worth_refining(found, fitted, points, noise, expansion)
     chosen = tuple(Chosen(by_name[f.name], f.stretch, min(f.diameter, BULK), f.r_w) for f in ranked)
     return replace(found, chosen=chosen)
 
 
 def _worth_refining(
-    found: Look, fitted: list[Fitted], points: float, noise: float, expansion: float, most: int
+    found: Look, fitted: list[Fitted], points: float, noise: float, expansion: float
 ) -> list[Fitted]:
     """The best by misfit and network together, few of one type."""
     if not fitted:
@@ -143,7 +142,7 @@ def _worth_refining(
     p = np.log(posterior(evidence, found.weights)[:-1] + 1e-300)
     first = FIRST if found.metal < 0.5 else 1
     order = [k for k in np.argsort(-p, kind="stable").tolist() if not fitted[k].geometry]
-    kept = worth_refining(order, [fitted[k].kind for k in order], most, EACH)
+    kept = worth_refining(order, [fitted[k].kind for k in order], MOST, EACH)
     return [fitted[k] for n, k in enumerate(kept) if n < first or p[k] >= p.max() - FAR_BEHIND]
 
 

@@ -62,7 +62,7 @@ class Recognition:
     kinds : structure types with calibrated probabilities, most probable first, "none of these" among them.
     metals : groups of metals with the probability that each is present, most probable first.
     metal_set : groups that hold every metal of the sample with the promised coverage.
-    neighbours : nearest entries of the library.
+    neighbours : nearest entries of the library; nearness : cosine to the nearest of all.
     diameter, spacing : angstrom, each with its relative standard uncertainty.
     share : of the main phase in the signal, with the standard uncertainty of its logit.
     strangeness : how unlike anything in the library the pattern is; ``strange`` beyond the threshold.
@@ -72,16 +72,12 @@ class Recognition:
     metals: tuple[tuple[str, float], ...]
     metal_set: tuple[str, ...]
     neighbours: tuple[Neighbour, ...]
+    nearness: float
     diameter: tuple[float, float]
     spacing: tuple[float, float]
     share: tuple[float, float]
     strangeness: float
     strange: bool
-
-    @property
-    def nearness(self) -> float:
-        """Cosine to the nearest entry."""
-        return max((n.cosine for n in self.neighbours), default=-1.0)
 
     def probability(self, kind: str) -> float:
         """Of one structure type; zero for one that the network was not trained on."""
@@ -267,6 +263,7 @@ class Recogniser:
             ranked,
             tuple(group for group, p in ranked if p >= fixed.metals_threshold),
             neighbours,
+            float(cosine.max()),
             (math.exp(by_name["diameter"][0]), by_name["diameter"][1]),
             (math.exp(by_name["spacing"][0]), by_name["spacing"][1]),
             (1.0 / (1.0 + math.exp(-by_name["share"][0])), by_name["share"][1]),

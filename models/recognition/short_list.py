@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from solvus.models.identification import NONE
 from solvus.models.recognition.candidates import Data
+from solvus.models.recognition.compounds import REACHED
 from solvus.models.recognition.curves import curves, damping
 from solvus.models.recognition.evidence import Evidence
 from solvus.models.recognition.geometry_curves import GEOMETRY_REACH, REFERENCE_BOND, geometry_row
@@ -37,6 +38,7 @@ OF_KIND, KINDS, LEAST_KIND = 16, 5, 1e-3
 OWN = 40
 """Structures of a user's own that are taken by the matched filter, whatever the network, which never saw them, says."""
 STRETCH_STEP = 0.005
+"""As in :data:`~solvus.models.recognition.screening.STRETCHES`, where the reason stands."""
 FITTED = 48
 """Structures that are fitted after screening."""
 BOND_STEPS = np.linspace(-2.5, 2.5, 11)
@@ -144,10 +146,10 @@ def _chosen(seen: Recognition, allowed: Collection[str] | None) -> dict[str, str
 
 
 def _stretches(expansion: float | None) -> Floats:
-    """Of cells, in steps of half a percent."""
+    """Of cells, as far as a refinement reaches."""
     if expansion is None or expansion <= float(STRETCHES[-1]) - 1.0:
         return STRETCHES
-    steps = math.ceil(expansion / STRETCH_STEP)
+    steps = math.ceil(min(expansion, REACHED) / STRETCH_STEP)
     return np.asarray(1.0 + STRETCH_STEP * np.arange(-steps, steps + 1))
 
 

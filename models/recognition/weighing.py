@@ -39,6 +39,7 @@ def weighed(
     r_w = np.array([c.fit.r_w for c in refined] + [c.r_w for c in compounds])
     price = complexity(CLUSTER_PARAMETERS, question.data, question.r_range)
     prior = np.array([log_prior(c.entry) - price for c in refined] + [c.log_prior for c in compounds])
+    outside = np.array([0.0] * len(refined) + [c.outside for c in compounds])
     if look is None:
         logs = log_likelihood(r_w, question.data, question.r_range) + prior
         weight = np.exp(logs - logs.max())
@@ -49,8 +50,9 @@ def weighed(
     evidence = Evidence(
         r_w,
         np.array([look.probability(kind) for kind in kinds]),
-        # Among structures only: "none of these" was calibrated against structures without any price.
-        prior - prior.max(),
+        # Among structures only, for "none of these" was calibrated against structures without any price; but what lies
+        # outside a declared prior gives way to it.
+        prior - prior.max(initial=-np.inf) + outside,
         look.probability(NONE),
         question.data.independent_points(question.r_range),
         question.noise,
@@ -88,6 +90,7 @@ def recognised_of(
     return Recognised(
         types=types,
         metals=() if of_metal else (*look.seen.metal_set, *_fitting_metals(look, compounds)),
+        promised=not look.far,
         coverage=look.coverage,
         strangeness=look.strangeness,
         strange=look.strange,

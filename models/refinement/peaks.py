@@ -41,6 +41,9 @@ SHARE = 0.6
 """Steps of the grid in standard deviations of the narrowest pair without correlation."""
 ROOM = 2.2
 """Length of the transforms over rmax plus the largest distance, as in the exact convention."""
+MANY = 0.2
+"""Share of the shells from which a change takes part in the products of matrices; coordinates of a cluster's atoms, of
+which there may be hundreds, move a hundredth each."""
 CHUNK = 2_000_000
 """Numbers in one temporary of the Gaussian sums: 16 MB."""
 WIDTH_NAMES = ("delta1", "delta2", "qbroad")
@@ -279,32 +282,42 @@ def _densities(
     """Sums of Gaussians (channels, points), and their derivatives by each parameter.
 
     With N the Gaussian of each shell as a column of a sparse matrix, the sums are those of N, x N and x^2 N times the
-    factors that amplitude, distance and variance contribute.
+    factors that amplitude, distance and variance contribute. A change that moves few shells takes only theirs.
     """
     half = math.ceil(TAIL * math.sqrt(float(variance.max())) / h)
     offsets = np.arange(-half, half + 1)
     size = channels * points
-    factors = _factors(amplitude, 1.0 / variance, changes)
+    many = {k: c for k, c in changes.items() if c.moved is None or len(c.moved) > MANY * len(d)}
+    inverse = 1.0 / variance
+    factors = _factors(amplitude, inverse, many)
+    wanted = [np.flatnonzero(rows.any(axis=0)) for rows in factors]
     total = np.zeros((size, factors.shape[2]))
+    few = {name: np.zeros(size) for name in changes if name not in many}
     order = max(1, CHUNK // len(offsets))
     for start in range(0, len(d), order):
         part = slice(start, min(start + order, len(d)))
         base = np.round(d[part] / h).astype(np.int64)
         x = (base * h - d[part])[:, None] + offsets * h
-        inverse = 1.0 / variance[part]
-        peak = np.exp(x * x * (-0.5 * inverse)[:, None])
-        peak *= np.sqrt(inverse / (2.0 * math.pi))[:, None]
+        peak = np.exp(x * x * (-0.5 * inverse[part])[:, None])
+        peak *= np.sqrt(inverse[part] / (2.0 * math.pi))[:, None]
         # The sine of r = 0 is zero, so that what would lie below counts for nothing there.
         place = np.maximum(base[:, None] + offsets, 0) + (channel[part] * points)[:, None]
+        for name, slope in few.items():
+            moved, own = _alone(changes[name], part, amplitude, inverse)
+            value = own[0][:, None] + x[moved] * (own[1][:, None] + x[moved] * own[2][:, None])
+            value *= peak[moved]
+            slope += np.bincount(place[moved].ravel(), weights=value.ravel(), minlength=size)
         ends = np.arange(len(base) + 1, dtype=np.int64) * len(offsets)
-        for power in range(3):
-            wanted = np.flatnonzero(factors[power].any(axis=0))
-            if len(wanted):
+        for power, held in enumerate(wanted):
+            if len(held):
                 columns = csc_array((peak.ravel(), place.ravel(), ends), shape=(size, len(base)))
-                total[:, wanted] += columns @ factors[power, part][:, wanted]
+                total[:, held] += columns @ factors[power, part][:, held]
             peak *= x
     rows = total.T.reshape(-1, channels, points)
-    return rows[0], dict(zip(changes, rows[1:], strict=True))
+    found = dict(zip(many, rows[1:], strict=True)) | {
+        name: slope.reshape(channels, points) for name, slope in few.items()
+    }
+    return rows[0], {name: found[name] for name in changes}
 
 
 def _factors(amplitude: Floats, inverse: Floats, changes: dict[str, _Change]) -> Floats:
@@ -314,12 +327,27 @@ def _factors(amplitude: Floats, inverse: Floats, changes: dict[str, _Change]) ->
     factors[0, :, 0] = amplitude
     for k, change in enumerate(changes.values(), start=1):
         at = slice(None) if change.moved is None else change.moved
-        if change.amplitude is not None:
-            factors[0, at, k] += change.amplitude
-        if change.distance is not None:
-            factors[1, at, k] = (amplitude * inverse)[at] * change.distance
-        if change.variance is not None:
-            widened = 0.5 * (amplitude * inverse)[at] * change.variance
-            factors[0, at, k] -= widened
-            factors[2, at, k] = widened * inverse[at]
+        factors[:, at, k] = _of_change(change, slice(None), amplitude[at], inverse[at])
+    return factors
+
+
+def _alone(change: _Change, part: slice, amplitude: Floats, inverse: Floats) -> tuple[Ints, Floats]:
+    """The shells of a part that a change moves, counted from its start, and their factors (3, shells)."""
+    moved = np.arange(len(amplitude)) if change.moved is None else change.moved
+    low, high = np.searchsorted(moved, [part.start, part.stop])
+    at = moved[low:high]
+    return at - part.start, _of_change(change, slice(int(low), int(high)), amplitude[at], inverse[at])
+
+
+def _of_change(change: _Change, at: slice, amplitude: Floats, inverse: Floats) -> Floats:
+    """Factors (3, shells) of those of its shells that stand ``at`` these places in its own arrays."""
+    factors = np.zeros((3, len(amplitude)))
+    if change.amplitude is not None:
+        factors[0] += change.amplitude[at]
+    if change.distance is not None:
+        factors[1] = amplitude * inverse * change.distance[at]
+    if change.variance is not None:
+        widened = 0.5 * amplitude * inverse * change.variance[at]
+        factors[0] -= widened
+        factors[2] = widened * inverse
     return factors

@@ -25,7 +25,7 @@ from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.canonical import GRID, UNKNOWN_QDAMP, inputs
 from solvus.models.recognition.evidence import Evidence, EvidenceWeights, posterior
 from solvus.models.recognition.recogniser import Recogniser, Recognition, strangeness_of_fit
-from solvus.models.recognition.short_list import NEAREST, evidence_of, short_list
+from solvus.models.recognition.short_list import evidence_of, short_list
 from solvus.models.recognition.training.bank import Bank
 from solvus.models.recognition.training.recipe import Recipe
 from solvus.models.recognition.training.stream import Patterns, Stream
@@ -36,8 +36,8 @@ Progress = Callable[[str, Iterable[Any], int], Iterable[Any]]
 
 NETWORK_BATCHES = 12
 """Of 1,024 patterns each, for what the network alone needs."""
-FITTED_PATTERNS = 2000
-"""For the weights of the evidence: quick fits take a tenth of a second for each."""
+FITTED_BATCHES = 2
+"""For what quick fits have part in: they take a tenth of a second for each pattern."""
 NOISE_OF_SETS, QMAX_OF_SETS = 0.012, 12.0
 """The coverage of the set of metals is promised up to this noise and from this Qmax (1/angstrom)."""
 FAR = 0.01
@@ -85,7 +85,9 @@ def calibrated(
     fixed, of_sets = _of_sets(weights, fixed, [other for _, other in drawn])
     metrics |= of_sets
     recogniser = with_calibration(weights, fixed)
-    cases = _cases(recogniser, stream.patterns(NETWORK_BATCHES), progress)
+    cases = []
+    for number in range(NETWORK_BATCHES, NETWORK_BATCHES + FITTED_BATCHES):
+        cases += _cases(recogniser, stream.patterns(number), progress)
     half = len(cases) // 2
     evidence = fitted_weights(cases[:half])
     metrics |= {f"posterior_{k}": v for k, v in _worth(cases[half:], evidence).items()}
@@ -181,9 +183,7 @@ def _of_sets(
     """The threshold of the sets of metals, on compounds of the library whose cells are hardly strained."""
     truths = _Truths.of(drawn)
     asked = truths.promised.numpy()
-    answers = with_calibration(weights, fixed).answers(
-        truths.inputs[asked], truths.neutron[asked], count=NEAREST
-    )
+    answers = with_calibration(weights, fixed).answers(truths.inputs[asked], truths.neutron[asked], count=1)
     groups = weights.labels.groups
     present = torch.tensor([[dict(a.metals)[g] for g in groups] for a in answers], dtype=torch.float64)
     truth = truths.metals[asked]
@@ -250,7 +250,7 @@ def calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
 def _cases(recogniser: Recogniser, patterns: Patterns, progress: Progress) -> list[_Case]:
     values = inputs(patterns.g, patterns.conditions)
     answers = recogniser.answers(values, patterns.conditions.neutron)
-    rows = range(min(FITTED_PATTERNS, len(answers)))
+    rows = range(len(answers))
     labels = recogniser.weights.labels
     found = []
     for row in progress("evidence", rows, len(rows)):

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+CALIBRATION_SEED = 100
+"""After that of the training; a bank takes the seeds up to three after its own."""
 CALIBRATION_SHARES = (0.5, 0.15, 0.2, 0.15)
 """Where the patterns of the calibration come from."""
 
@@ -75,7 +77,7 @@ class Recipe(BaseModel):
         variants = {"xray": 2, "wide": 1, "neutron": 1, "geometry": 1, "shape": 1500, "foreign": 4}
         changes = {f"variants_{name}": count for name, count in variants.items()}
         drawn = {"mixtures": 0.0, "batch": 1024, "wide_from": 0, "shares": CALIBRATION_SHARES}
-        return self.model_copy(update=changes | drawn | {"seed": self.seed + 1})
+        return self.model_copy(update=changes | drawn | {"seed": self.seed + CALIBRATION_SEED})
 
     @property
     def of_bank(self) -> str:

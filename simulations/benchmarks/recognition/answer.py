@@ -97,7 +97,7 @@ class Told(Protocol):
 
 @dataclass(frozen=True)
 class Declaration:
-    """The structure prior of some patterns as a campaign or a user declares it.
+    """What is declared of some patterns: the structure prior, and how their curves were calculated.
 
     Attributes
     ----------

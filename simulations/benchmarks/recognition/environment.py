@@ -23,6 +23,7 @@ PACKAGES = (
     "DebyeCalculator",
     "diffpy.pdffit2",
     "xgboost-cpu",
+    "xgboost",
 )
 CPU_FACTS = Path("/proc/cpuinfo")
 

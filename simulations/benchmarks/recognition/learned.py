@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from solvus.models.identification import NONE, Identification
-from solvus.models.identify import MOST, identify
+from solvus.models.identify import identify
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.compounds import Chosen, Terms, explain
@@ -37,8 +37,6 @@ REFUSED = 30.0
 BULK = 400.0
 USUAL_EXPANSION = 0.01
 """Standard deviation of the stretch where no range is declared."""
-THOROUGH = 80
-"""Structures refined where a range is declared: with a wide prior only refinement tells the metals of a type apart."""
 Ranked = tuple[tuple[str, float], ...]
 
 
@@ -171,8 +169,9 @@ class QuickFits(NetworkAlone):
 
 
 class Refined(QuickFits):
-    """What `identify` answers. Where a test brings its own library along, the best of the short list are refined as
-    there, with as many of each kind."""
+    """What `identify` answers. Where a test brings a library of its own along, which stands in the place of the shipped
+    one, the best ``most`` of the short list are refined, ``each`` of one type and number of atoms: the classes of the
+    peers are types of their own, or copies of one geometry in many metals."""
 
     name = "refined"
     most, each = 12, 2
@@ -193,7 +192,6 @@ class Refined(QuickFits):
                 top=NAMED,
                 expansion=self._prior.expansion,
                 form_factors=self._prior.form_factors,
-                most=MOST if self._prior.expansion is None else THOROUGH,
             )
             yield _answer_of(found, time.perf_counter() - start)
 

@@ -38,7 +38,7 @@ class Choice:
 CHOICES: dict[str, Choice] = {
     "refined": Choice(
         Refined,
-        "the learned recogniser as identification uses it: network, quick fits, and the best refined in full",
+        "what identify answers: network, quick fits, the best refined in full; of a test's own library the best twelve",
         most=100,
     ),
     "quick": Choice(
@@ -59,7 +59,8 @@ CHOICES: dict[str, Choice] = {
     ),
     "oracle": Choice(
         Oracle,
-        "the exact model under the exact settings of each draw, for clusters that a test brings along: the bound",
+        "the exact pair sum under the exact settings of each draw, for clusters that a test brings along: the bound "
+        "where clusters are perfect and made by the pair sum",
         most=100,
         partial=True,
     ),

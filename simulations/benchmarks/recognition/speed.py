@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from solvus.models.identify import identify
 from solvus.models.pattern import Pattern
-from solvus.simulations.benchmarks.recognition.answer import Recogniser
+from solvus.simulations.benchmarks.recognition.answer import Declared, Recogniser
 from solvus.simulations.benchmarks.recognition.bench import Bench, Part
 from solvus.simulations.benchmarks.recognition.estimates import Estimate, quantile
 from solvus.simulations.benchmarks.recognition.results import Figure, Goal, Measured
@@ -38,6 +38,8 @@ def timed(bench: Bench, part: Part, single_goal: Goal, identify_goal: Goal) -> M
     figures: list[Figure] = []
     for name in bench.names:
         recogniser = bench.recogniser(name)
+        if isinstance(recogniser, Declared):
+            recogniser.expect(part.prior)
         start = time.perf_counter()
         _answered(recogniser, patterns[:1])
         first = 1e3 * (time.perf_counter() - start)
