@@ -387,9 +387,10 @@ class _Answer:
                     f"as in {', '.join(others)}"
                 )
         if refinement is None and not compounds:
-            return self._made(
-                "none", (*reasons, *question.remarks), recognised=recognised_of(look, NOTHING, ())
-            )
+            named = ", ".join(sorted(self.wanted.elements or ()))
+            reasons.append(f"the library holds nothing of {named} that comes near the pattern")
+            recognised = recognised_of(look, NOTHING, ())
+            return self._made("none", (*reasons, *question.remarks), recognised=recognised)
         share, none = weighed(refinement, compounds, question, look)
         surely = max(none, LEAST_NONE)
         rest = share * ((1.0 - surely) / max(1.0 - none, 1e-12))

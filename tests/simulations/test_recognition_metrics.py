@@ -38,7 +38,7 @@ from solvus.simulations.benchmarks.recognition.measured_patterns import Sample, 
 from solvus.simulations.benchmarks.recognition.merging import merged_structures, merged_types
 from solvus.simulations.benchmarks.recognition.naming import Asked, Naming, ranked
 from solvus.simulations.benchmarks.recognition.peers import PeerError
-from solvus.simulations.benchmarks.recognition.recognisers import Choice, ChoiceError, chosen
+from solvus.simulations.benchmarks.recognition.recognisers import CHOICES, Choice, ChoiceError, chosen
 from solvus.simulations.benchmarks.recognition.reliability import calibration, classwise
 from solvus.simulations.benchmarks.recognition.report import write_report
 from solvus.simulations.benchmarks.recognition.results import Claim, Figure, Goal, Measured
@@ -448,3 +448,29 @@ def test_the_shared_list_is_read(shared: Path) -> None:
     assert not found["cdse_bulk.gr"].inside
     assert found["ceo2_nano.gr"].metals == {LANTHANIDE_GROUP}
     assert "ni_powder.chi" not in found
+
+
+@pytest.mark.slow
+def test_two_processes_answer_as_one(tmp_path: Path) -> None:
+    catalogue = Catalogue.load(own_too=False)
+    names = ("TiO2 anatase", "CeO2 fluorite", "MgO rocksalt", "alpha-Keggin W12O40")
+    settings = Settings(rmax=25.0, rstep=0.02, qmin=0.7, qmax=21.0, qdamp=0.03)
+
+    def draws(count: int) -> Iterator[Draw]:
+        for k in range(count):
+            item = catalogue.item(names[k % len(names)])
+            curves = calculate(structure_of(item.record, 0.004 + 0.001 * k), settings)
+            conditions = Conditions(qmin=0.7, qmax=21.0, qdamp=0.03)
+            pattern = Pattern(x=curves.r.numpy()[1:], y=curves.g.numpy()[1:], conditions=conditions)
+            yield Draw(pattern, item.name, item.type, item.elements, None, None, {})
+
+    def answers(processes: int) -> list[Answer]:
+        bench = Bench({"network": CHOICES["network"]}, 5, tmp_path, processes=processes)
+        try:
+            return [
+                replace(row.answer, seconds=0.0) for row in bench.judged("network", Part("a", "a", draws, 12))
+            ]
+        finally:
+            bench.close()
+
+    assert answers(2) == answers(1)
