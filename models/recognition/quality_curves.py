@@ -35,6 +35,8 @@ MOST_SLOW = 0.6
 """Share of the energy below ``SLOW_Q`` that shows a background."""
 HUMP_QMIN = 0.9
 """1/angstrom: with a stated Qmin above, even small particles leave no hump."""
+HUMP_LENGTH = 12.0
+"""angstrom: in a pattern that ends before, the hump of a particle as large as that cannot be told from a background."""
 LASTING = 0.3
 """Energy of the slow part per point in the last third of the range, over that in the rest, that no small particle has:
 the hump of one ends with it."""
@@ -195,7 +197,8 @@ def background_fault(r: Floats, g: Floats, spectrum: Spectrum, qmin: float | Non
     share = spectrum.between(0.0, SLOW_Q)[0] / spectrum.signal()
     if share <= MOST_SLOW:
         return None
-    if (qmin is None or qmin < HUMP_QMIN) and _slow_in_last_third(r, g) < LASTING:
+    hump = qmin is None or qmin < HUMP_QMIN
+    if hump and (float(r[-1]) < HUMP_LENGTH or _slow_in_last_third(r, g) < LASTING):
         return None
     return (
         f"a slow background makes up {share:.0%} of the pattern (waves longer than {2 * math.pi / SLOW_Q:.0f} "

@@ -216,11 +216,18 @@ def test_the_same_structure_is_built_again() -> None:
     "kind", ["alpha-Keggin", "Strandberg", "Lindqvist", "Anderson-Evans", "Preyssler", "decavanadate"]
 )
 def test_what_is_kept_is_what_relaxation_gives(built: Built, kind: str) -> None:
-    """In its distances: how an ion is turned is left open."""
+    """In its distances: how an ion is turned is left open. The sodium of Preyssler's ion slides along its channel at
+    next to no cost, so that another processor puts it 0.05 angstrom away."""
     identity, metal, hetero, kept = next(row for row in built if row[0].type == kind)
     fresh = record_of(identity, metal, hetero)
     assert fresh.species == kept.species
-    assert np.abs(pdist(fresh.positions) - pdist(kept.positions)).max() < 0.02
+    bound = np.array([name != "Na" for name in kept.species])
+    framework, whole = (
+        np.abs(pdist(fresh.positions[which]) - pdist(kept.positions[which])).max()
+        for which in (bound, np.ones_like(bound))
+    )
+    assert framework < 0.02
+    assert whole < 0.1
 
 
 @given(

@@ -296,3 +296,14 @@ def test_a_file_with_nan_or_an_impossible_qmax_is_refused_in_a_sentence(
         read_gr(path)
     assert "\n" not in str(caught.value)
     assert "nickel.gr" in str(caught.value)
+
+
+@pytest.mark.parametrize("qmin", [0.3, 0.5, 0.8])
+def test_the_hump_of_an_ion_as_large_as_the_range_is_no_background(qmin: float) -> None:
+    """Small ions to 10 angstrom, with a Qmin that lets their small-angle scattering in."""
+    for name in ("alpha-Keggin PW12O40", "Lindqvist W6O19"):
+        structure = structure_of(Catalogue.load(own_too=False).find(name), 0.006)
+        curves = calculate(structure, Settings(rmax=10.0, rstep=0.02, qmin=qmin, qmax=18.0, qdamp=0.03))
+        stated = Conditions(qmin=qmin, qmax=18.0, qdamp=0.03)
+        pattern = Pattern(x=curves.r.numpy(), y=curves.g.numpy(), conditions=stated)
+        assert assess(pattern, RANGE).reasons == ()
