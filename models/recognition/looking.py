@@ -14,7 +14,7 @@ import numpy as np
 from solvus.models.identification import NONE
 from solvus.models.pattern import Pattern
 from solvus.models.recognition.candidates import Data
-from solvus.models.recognition.compounds import CLOSE_PACKED, Chosen, Terms
+from solvus.models.recognition.compounds import BULK, CLOSE_PACKED, Chosen, Terms
 from solvus.models.recognition.evidence import EvidenceWeights, posterior
 from solvus.models.recognition.recogniser import (
     UNTRAINED,
@@ -38,7 +38,6 @@ FIRST = 3
 """Structures that are refined however far they lie behind, unless the pattern is taken for a metal's."""
 EXPANSION = 0.02
 """Standard deviation expected of the stretch of a cell, when candidates for refinement are chosen."""
-BULK = 400.0
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from solvus.models.structures.record import Record
 from solvus.simulations.benchmarks.recognition import pair_sum
 from solvus.simulations.benchmarks.recognition.answer import Answer
 from solvus.simulations.benchmarks.recognition.draws import Draw
+from solvus.simulations.benchmarks.recognition.metal_clusters import B_PER_U
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,6 @@ CANDIDATES = 60
 R_FIRST = 1.2
 """angstrom: below it there are no distances, only what the noise has there."""
 NAMED = 20
-B_PER_U = 8.0 * math.pi**2
 NOTHING_LEFT = 1e-6
 """R_w of a curve that is met; draws are kept in single precision."""
 
