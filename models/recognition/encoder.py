@@ -78,12 +78,17 @@ class Encoder(nn.Module):
 
     def forward(self, x: torch.Tensor) -> Encoded:
         """Of inputs (n, 308)."""
-        x = functional.gelu(self.entrance(x))
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
+        x = self.features(x)
         mean, spread = self.quantities(x).chunk(2, dim=1)
         sd = functional.softplus(spread).clamp(LEAST_SD, MOST_SD)
         return Encoded(
             functional.normalize(self.embedding(x), dim=1), self.kinds(x), self.metals(x), mean, sd
         )
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the heads read, (n, width), of inputs (n, 308)."""
+        x = functional.gelu(self.entrance(x))
+        for block in self.blocks:
+            x = block(x)
+        normed: torch.Tensor = self.norm(x)
+        return normed

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
@@ -125,7 +125,18 @@ class Run:
         self.progress = Progress(state["step"], state["history"])
 
 
-def rate(step: int, recipe: Recipe) -> float:
+class Schedule(Protocol):
+    """What the learning rate depends on; a recipe has it."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def warm_up(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+
+
+def rate(step: int, recipe: Schedule) -> float:
     """The learning rate: a straight rise, then half a cosine down to a hundredth."""
     if step < recipe.warm_up:
         return recipe.learning_rate * (step + 1) / recipe.warm_up

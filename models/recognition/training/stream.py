@@ -133,15 +133,15 @@ class Stream:
         recipe = self._recipe
         generator = np.random.default_rng((recipe.seed, 7, number))
         n = recipe.batch
-        conditions = _conditions(n, generator, recipe.neutron)
+        conditions = drawn_conditions(n, generator, recipe.neutron)
         wide = recipe.wide if number >= recipe.wide_from else 0.0
         first = self._phase(conditions, generator, wide)
         second = self._phase(conditions, generator, wide)
         mixed = generator.random(n) < recipe.mixtures
         share = np.where(mixed, generator.uniform(0.5, 0.97, n), 1.0)
-        g = share[:, None] * _scaled(first.g) + (1.0 - share)[:, None] * _scaled(second.g)
-        g = _slow_error(g, generator)
-        level, errors = _errors(conditions, generator)
+        g = share[:, None] * scaled(first.g) + (1.0 - share)[:, None] * scaled(second.g)
+        g = slow_error(g, generator)
+        level, errors = drawn_errors(conditions, generator)
         return Patterns(g + errors, conditions, level, first, second, mixed, share)
 
     def _phase(self, conditions: Range, generator: Generator, wide: float) -> _Phase:
@@ -174,7 +174,7 @@ class Stream:
             weights = weights * (shelf.crystalline != ionic)
         row = generator.choice(len(weights), n, p=weights / weights.sum())
         if name in ("geometry", "shape"):
-            stretch = _log_uniform(BONDS, n, generator) / REFERENCE_BOND
+            stretch = log_uniform(BONDS, n, generator) / REFERENCE_BOND
         else:
             wide = generator.random(n) < 0.5
             stretch = 1.0 + np.where(
@@ -193,7 +193,7 @@ class Stream:
         )
 
 
-def _log_uniform(limits: tuple[float, float], n: int, generator: Generator) -> Floats:
+def log_uniform(limits: tuple[float, float], n: int, generator: Generator) -> Floats:
     return np.asarray(np.exp(generator.uniform(math.log(limits[0]), math.log(limits[1]), n)))
 
 
@@ -207,7 +207,7 @@ def _part(conditions: Range, rows: NDArray[np.int64]) -> Range:
     return Range(*(getattr(conditions, name)[rows] for name in Range.__dataclass_fields__))
 
 
-def _conditions(n: int, generator: Generator, neutron: float) -> Range:
+def drawn_conditions(n: int, generator: Generator, neutron: float) -> Range:
     """As users have them: most ranges of r are whole, some begin late or end early."""
     whole = generator.random(n) < 0.4
     last = np.where(whole, 30.0, generator.uniform(9.5, 30.0, n))
@@ -225,7 +225,7 @@ def _conditions(n: int, generator: Generator, neutron: float) -> Range:
 def _sizes(crystalline: NDArray[np.bool_], natural: Floats, generator: Generator) -> tuple[Floats, Floats]:
     """Shape function (n, 300) of crystals cut to spheres of several sizes, and the mean diameter by volume."""
     n = len(crystalline)
-    median = _log_uniform(DIAMETERS, n, generator)
+    median = log_uniform(DIAMETERS, n, generator)
     spread = generator.uniform(0.0, SPREAD, n)
     endless = ~crystalline | (generator.random(n) < ENDLESS)
     total, weights, moment = np.zeros((n, R_POINTS)), np.zeros(n), np.zeros(n)
@@ -240,13 +240,13 @@ def _sizes(crystalline: NDArray[np.bool_], natural: Floats, generator: Generator
     return np.where(endless[:, None], 1.0, total), np.minimum(diameter, BULK)
 
 
-def _scaled(g: Floats) -> Floats:
+def scaled(g: Floats) -> Floats:
     """To a largest value of one."""
     top = np.abs(g[:, GRID >= 1.2]).max(axis=1, keepdims=True)
     return np.asarray(g / np.where(top > 0, top, 1.0))
 
 
-def _slow_error(g: Floats, generator: Generator) -> Floats:
+def slow_error(g: Floats, generator: Generator) -> Floats:
     """A slow wave in Q on the normalisation repeats every peak at a short distance on either side."""
     n = len(g)
     strength = generator.uniform(0.0, 0.06, n) * (generator.random(n) < 0.5)
@@ -257,10 +257,10 @@ def _slow_error(g: Floats, generator: Generator) -> Floats:
     return np.asarray(g + 0.5 * strength[:, None] * (before + after))
 
 
-def _errors(conditions: Range, generator: Generator) -> tuple[Floats, Floats]:
+def drawn_errors(conditions: Range, generator: Generator) -> tuple[Floats, Floats]:
     """Standard deviation of the noise (n,), and noise, ripples at short distances and a slope together (n, 300)."""
     n = len(conditions.qmax)
-    level = _log_uniform(NOISE, n, generator) * (generator.random(n) >= NOISELESS)
+    level = log_uniform(NOISE, n, generator) * (generator.random(n) >= NOISELESS)
     ripple = RIPPLE * generator.random(n) ** 2 * (generator.random(n) < 0.7)
     end = generator.uniform(0.6, RIPPLE_END, n)
     slope = generator.uniform(-SLOPE, SLOPE, n) * (generator.random(n) < 0.3)
