@@ -13,6 +13,7 @@ from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.evaluate import evaluate_app
 from solvus.agent.commandline.identify import identify
 from solvus.agent.commandline.identify_series import identify_series
+from solvus.agent.commandline.latent import latent_app
 from solvus.agent.commandline.library import library_app
 from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.refine import refine
@@ -64,6 +65,7 @@ for verb in (
 app.add_typer(audit_app, name="audit")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(library_app, name="library")
+app.add_typer(latent_app, name="latent")
 app.add_typer(bench_app, name="bench")
 app.add_typer(train_app, name="train")
 app.add_typer(evaluate_app, name="evaluate")

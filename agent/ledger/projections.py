@@ -46,6 +46,7 @@ KINDS = frozenset(
         "devices-met",
         "experiment-proposed",
         "experiment-moved",
+        "latent-embedded",
         "pattern-reduced",
         "experiment-identified",
         "experiment-scored",

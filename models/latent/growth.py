@@ -1,0 +1,160 @@
+"""The nearest relatives of a structure: shells more or less, faces moved, another centre, one layer turned.
+
+What the latent space tells is where to look; between structures that differ by a few atoms the pattern decides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from solvus.models.latent.construction import DEEPEST, FEWEST, Construction
+from solvus.models.latent.packings import ELSEWHERE, PACKINGS
+from solvus.models.latent.particle import Particle
+from solvus.models.structures.elements import CONTACT
+
+Floats = NDArray[np.float64]
+
+SHELLS = 8
+"""Outermost shells that are taken away, and nearest that are added."""
+SIZES = 3
+"""Larger and smaller ones of the same shape."""
+RESOLVED = 0.004
+"""Least share of the atoms in a shell: what a pattern can tell of a large particle."""
+BARE = 3
+"""Neighbours that an added atom has at least."""
+LOOSE = 1.15
+"""Factor on the other limits while one face moves outward, so that the new layer is not cut."""
+SHELL = 1e-4
+
+
+def relatives(particle: Particle) -> list[Particle]:
+    """Distinct structures beside the one given."""
+    found: dict[tuple[int, int, int], Particle] = {}
+    for relative in _all(particle):
+        if relative.n_atoms >= FEWEST and relative.key != particle.key:
+            found.setdefault(relative.key, relative)
+    return list(found.values())
+
+
+def _all(particle: Particle) -> Iterator[Particle]:
+    yield from _shells(particle)
+    yield from _faces(particle)
+    yield from _sizes(particle.construction)
+    yield from _centres(particle.construction)
+    yield from _stackings(particle.construction)
+
+
+def shells_of(construction: Construction, sites: Floats) -> NDArray[np.int64]:
+    """Number of the shell that each site belongs to: sites that the packing's symmetry about the centre exchanges."""
+    if construction.centre == ELSEWHERE:
+        return np.arange(len(sites))
+    heights = construction.kind.heights(sites)
+    alike = list(construction.kind.alike)
+    if alike:
+        heights[:, alike] = np.sort(heights[:, alike], axis=1)
+    return np.asarray(np.unique(np.round(heights, 3), axis=0, return_inverse=True)[1].ravel())
+
+
+def _shells(particle: Particle) -> Iterator[Particle]:
+    construction = particle.construction
+    around = construction.near(float(np.linalg.norm(particle.sites, axis=1).max()) + 1.1)
+    inside = cKDTree(particle.sites).query(around)[0] < SHELL
+    shell = shells_of(construction, around)
+    gauge = (construction.kind.heights(around) / _limits(construction)).max(axis=1)
+    size = np.bincount(shell)[shell] >= RESOLVED * len(particle.sites)
+    outermost = _first(shell[inside & size], -gauge[inside & size])
+    for number in outermost:
+        yield Particle(construction, around[inside & (shell != number)])
+    near = np.array([len(n) for n in cKDTree(particle.sites).query_ball_point(around, CONTACT)])
+    growing = ~inside & size & (near >= BARE)
+    for number in _first(shell[growing], gauge[growing]):
+        yield Particle(construction, around[inside | (growing & (shell == number))])
+
+
+def _limits(construction: Construction) -> Floats:
+    return np.asarray(np.maximum(np.array(construction.tight.heights), 0.25))
+
+
+def _first(shell: NDArray[np.int64], order: Floats) -> list[int]:
+    """Numbers of the first ``SHELLS`` shells in a given order."""
+    return list(dict.fromkeys(shell[np.argsort(order, kind="stable")].tolist()))[:SHELLS]
+
+
+def _faces(particle: Particle) -> Iterator[Particle]:
+    """One face moved by one layer; faces that a rotation exchanges one at a time."""
+    construction = particle.construction
+    if construction.centre == ELSEWHERE and construction.kind.eccentric:
+        return
+    sites, kind = particle.sites, construction.kind
+    limits = kind.heights(sites).max(axis=0)
+    around = construction.near(float(np.linalg.norm(sites, axis=1).max()) + 1.1)
+    heights = kind.heights(around)
+    for form in range(len(kind.forms)):
+        lower = kind.heights(sites)[:, form] < limits[form] - 1e-3
+        if FEWEST <= lower.sum() < len(sites):
+            yield Particle(construction, sites[lower])
+        above = heights[:, form][heights[:, form] > limits[form] + 1e-3]
+        if len(above):
+            raised = limits * LOOSE
+            raised[form] = above.min() + 1e-3
+            grown = around[(heights <= raised).all(axis=1)]
+            if len(grown) > len(sites):
+                yield Particle(construction, grown)
+            apart = limits.copy()
+            apart[form] = above.min() + 1e-3
+            longer = around[(heights <= np.where(_free(kind.forms), np.inf, apart + 1e-3)).all(axis=1)]
+            if len(longer) > len(sites):
+                yield Particle(construction, longer)
+
+
+def _free(forms: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Forms that only follow the others in a particle bounded by flat faces."""
+    return np.array([form in ("sphere", "pyramid", "prism-11", "110", "111") for form in forms])
+
+
+def resized(construction: Construction, atoms: float) -> list[Construction]:
+    """The same shape with the nearest numbers of atoms, from below and above."""
+    heights = _limits(construction)
+    reach = 1.4 * float(np.linalg.norm(construction.sites, axis=1).max()) + 1.2
+    sites = construction.near(reach)
+    gauge = np.sort((PACKINGS[construction.packing].heights(sites) / heights).max(axis=1))
+    ends = np.flatnonzero(np.diff(gauge, append=np.inf) > SHELL) + 1
+    ends = ends[(ends >= FEWEST) & (ends < len(gauge))]
+    order = ends[np.argsort(np.abs(np.log(ends / atoms)), kind="stable")][: 2 * SIZES]
+    return [
+        replace(construction, heights=tuple(float(h * gauge[e - 1] * (1.0 + 0.5 * SHELL)) for h in heights))
+        for e in order.tolist()
+    ]
+
+
+def _sizes(construction: Construction) -> Iterator[Particle]:
+    for other in resized(construction, construction.n_atoms):
+        yield Particle.of(other)
+
+
+def _centres(construction: Construction) -> Iterator[Particle]:
+    if construction.centre == ELSEWHERE:
+        return
+    for name in construction.kind.centres:
+        if name != construction.centre:
+            moved = replace(construction, centre=name)
+            if math.isfinite(moved.reach):
+                for other in resized(moved, construction.n_atoms)[:2]:
+                    yield Particle.of(other)
+
+
+def _stackings(construction: Construction) -> Iterator[Particle]:
+    """One layer turned from h to c or back; nothing where a cluster is no stacking."""
+    inner = sorted(construction.layers, key=abs)[:SHELLS]
+    for layer in inner:
+        place = layer + DEEPEST
+        if 0 <= place < len(construction.letters):
+            turned = "c" if construction.letters[place] == "h" else "h"
+            letters = construction.letters[:place] + turned + construction.letters[place + 1 :]
+            yield Particle.of(replace(construction, letters=letters))
