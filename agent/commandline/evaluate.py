@@ -1,4 +1,4 @@
-"""``solvus evaluate``: how good recognition is, measured against test patterns of other programs."""
+"""``solvus evaluate``: how good the learned parts are, measured against test patterns of other programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from solvus.agent.commandline.console import BAD_INPUT, err, fail, out, print_js
 if TYPE_CHECKING:
     from solvus.simulations.benchmarks.recognition.results import Result
 
-evaluate_app = typer.Typer(no_args_is_help=True, help="Measure how good recognition is.")
+evaluate_app = typer.Typer(no_args_is_help=True, help="Measure how good the learned parts are.")
 
 QUICK = 40
 """Patterns of each condition: enough to see that everything runs, too few for a figure."""
@@ -27,7 +27,7 @@ SEED = 20_261
 
 @evaluate_app.callback()
 def evaluate() -> None:
-    """Measure how good recognition is."""
+    """Measure how good the learned parts are."""
 
 
 @evaluate_app.command("recognition")
@@ -183,3 +183,66 @@ class _Watch:
 
         line = f"{result.claim.key}: {'; '.join(found(result))} [{reached(result)}]"
         self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@evaluate_app.command("autoencoder")
+def autoencoder(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A row to measure, such as families; may be repeated. Default: all.", show_default=False
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="Patterns of each row, and walks.")] = 100,
+    patterns: Annotated[
+        Path | None,
+        typer.Option(help="Folder of measured patterns, for the row 'measured'.", show_default=False),
+    ] = None,
+    report: Annotated[Path, typer.Option("--report", "-o", help="Folder for the report.")] = Path(
+        "autoencoder-report"
+    ),
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of everything that is drawn.")] = SEED,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """The autoencoder on test patterns of independent programs: coordinates, sizes, coverage, walks.
+
+    Writes report.md, report.json and errors.png, anew after each row; Ctrl-C leaves what is done.
+
+    Example: solvus evaluate autoencoder --only families --count 40 -o here
+    """
+    for name in THREADS:  # before numpy is loaded, which reads them once
+        os.environ.setdefault(name, "1")
+    import torch
+
+    from solvus.models.latent.weights import shipped
+    from solvus.models.recognition.weights import WeightsError
+    from solvus.simulations.benchmarks.latent import report as pages
+    from solvus.simulations.benchmarks.latent.rows import ROWS, Row, row
+    from solvus.simulations.benchmarks.recognition.peers import PeerError
+
+    torch.set_num_threads(1)
+    unknown = [name for name in only or () if name not in ROWS]
+    if unknown:
+        fail(f"--only: {unknown[0]} is no row; choose of {', '.join(ROWS)}", as_json)
+    _check(None, False, patterns, report, as_json)
+    rows: list[Row] = []
+    interrupted = False
+    try:
+        weights = shipped()
+        with _Watch() as watch:
+            try:
+                for key in only or ROWS:
+                    rows += row(key, weights, count, seed, watch.over, patterns)
+                    pages.write_report(rows, weights.version, seed, report)
+            except KeyboardInterrupt:
+                interrupted = True
+    except (WeightsError, PeerError, OSError) as error:
+        fail(str(error), as_json)
+    if as_json:
+        print_json(pages.document(rows, weights.version, seed))
+    else:
+        out.print(pages.markdown(rows, weights.version, seed), highlight=False, markup=False, soft_wrap=True)
+        out.print(str(report / "report.md"), highlight=False, soft_wrap=True)
+    if interrupted:
+        err.print("solvus: interrupted; the report holds the rows that were done", highlight=False)
+        raise typer.Exit(INTERRUPTED)

@@ -1,9 +1,10 @@
-"""A quick look at many structures: how well each explains a pattern, at every bond length in question.
+"""A quick look at many structures: how well each explains a pattern, at several bond lengths and widths of peaks.
 
-Distances are counted on a grid, once for a structure, and all curves at one bond length and displacement are two matrix
-products,
+Distances are counted on a grid, once for a structure, and all curves at one bond length b, displacement u and
+correlated motion are two matrix products,
 
-    F(q) = sum_d n(d) t(d) sin(q b d) / (b d) exp(-u q^2),        G(r) = E(r) 2/pi sum_q F(q) sin(q r) dq,
+    F(q) = sum_d n(d) t(d) sin(q b d) / (b d) exp(-u (1 - delta2 / (b d)^2) q^2),
+    G(r) = E(r) 2/pi sum_q F(q) sin(q r) dq,
 
 with t fading distances out beyond the data. Lengths in angstrom where bond lengths are; distances of structures in
 bond lengths.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -23,7 +24,6 @@ from scipy.spatial.distance import cdist, pdist
 from solvus.models.latent.particle import Particle
 from solvus.models.recognition.candidates import Data
 from solvus.models.recognition.geometry_curves import fading
-from solvus.models.scattering.transform import q_grid, sine_kernel
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -32,13 +32,22 @@ STEP = 0.01
 """Of the grid of distances."""
 BEYOND = 8.0
 """angstrom after the last point over which distances fade out."""
-DISPLACEMENTS = (0.003, 0.006, 0.011, 0.02, 0.035)
-"""angstrom^2."""
 DENSE = 1200
 """Atoms up to which all distances are counted."""
 SOURCES = 400
 """Atoms whose distances stand for all in larger particles."""
 PER_NYQUIST = 1.5
+OVERSAMPLED = 1.3
+"""Bins of Q per 2 pi / (r_max + d_max): above one nothing folds back."""
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Bond length (angstrom), displacement and correlated motion (angstrom^2) at which curves are made."""
+
+    bond: float
+    u: float
+    delta2: float
 
 
 @dataclass(frozen=True)
@@ -54,13 +63,18 @@ class Look:
     r_range: tuple[float, float]
     qdamp: float
     shortest: float
+    _kept: dict[Peaks, Singles] = field(default_factory=dict, repr=False)
 
     @cached_property
-    def _window(self) -> tuple[Floats, Floats, Floats, Singles]:
+    def _frame(self) -> tuple[Floats, Floats, Singles]:
+        """Observed G with norm one, Q at the middle of each bin, and the transform to G with the damping."""
         window = self.data.window(self.r_range, 30.0, thinning=PER_NYQUIST)
-        q = q_grid(self.data.qmin, self.data.qmax, float(window.r[-1]) + self.reach * self.shortest)
-        kernel = sine_kernel(q, window.r) * np.exp(-0.5 * (self.qdamp * window.r) ** 2)
-        return window.r, window.observed, q, kernel.astype(np.float32)
+        longest = float(window.r[-1]) + self.reach * self.shortest
+        width = self.data.qmax - self.data.qmin
+        bins = math.ceil(width * OVERSAMPLED * longest / (2.0 * math.pi))
+        q = self.data.qmin + width / bins * (np.arange(bins) + 0.5)
+        kernel = np.sin(np.outer(q, window.r)) * np.exp(-0.5 * (self.qdamp * window.r) ** 2)
+        return window.observed / (np.linalg.norm(window.observed) or 1.0), q, kernel.astype(np.float32)
 
     @property
     def reach(self) -> float:
@@ -92,32 +106,38 @@ class Look:
         counted = np.bincount(low, 1.0 - part, bins) + np.bincount(low + 1, part, bins)
         return np.asarray(counted[:bins] * weight, dtype=np.float32)
 
-    def misfits(self, counts: Singles, bonds: Sequence[float]) -> tuple[Floats, Floats, Floats]:
-        """Least R_w of each structure, with its bond length and displacement: (n,) each.
+    def misfits(self, counts: Singles, peaks: Sequence[Peaks]) -> tuple[Floats, NDArray[np.int64]]:
+        """Least R_w of each structure, and which of the ``peaks`` gave it: (n,) each.
 
         Parameters
         ----------
-        counts : (n, m) of n structures. bonds : angstrom.
+        counts : (n, m) of n structures. peaks : what is tried.
         """
-        _, observed, q, kernel = self._window
-        d = np.maximum(np.arange(counts.shape[1]) * STEP, STEP)
-        best = np.full(len(counts), np.inf)
-        bond, displacement = np.full((2, len(counts)), np.nan)
-        norm = float(np.linalg.norm(observed)) or 1.0
-        last = min(self.r_range[1], float(self.data.r[-1]))
-        for b in bonds:
-            faded = fading(d * b, last + BEYOND, BEYOND)
-            waves = (
-                np.sin(np.outer(d * b, q).astype(np.float32)) * (faded / (d * b)).astype(np.float32)[:, None]
-            )
-            f = counts @ waves
-            for u in DISPLACEMENTS:
-                curves = (f * np.exp(-u * q**2).astype(np.float32)) @ kernel
-                size = np.linalg.norm(curves, axis=1)
-                cosine = np.maximum(
-                    curves @ observed.astype(np.float32) / (norm * np.maximum(size, 1e-20)), 0.0
-                )
-                r_w = np.sqrt(np.maximum(1.0 - cosine.astype(np.float64) ** 2, 0.0))
-                better = r_w < best
-                best[better], bond[better], displacement[better] = r_w[better], b, u
-        return best, bond, displacement
+        observed, _, kernel = self._frame
+        best, chosen = np.full(len(counts), np.inf), np.zeros(len(counts), dtype=np.int64)
+        for number, peak in enumerate(peaks):
+            curves = (counts @ self._waves(peak, counts.shape[1])) @ kernel
+            size = np.maximum(np.linalg.norm(curves, axis=1), 1e-20)
+            cosine = np.maximum(curves @ observed.astype(np.float32) / size, 0.0)
+            r_w = np.sqrt(np.maximum(1.0 - cosine.astype(np.float64) ** 2, 0.0))
+            better = r_w < best
+            best[better], chosen[better] = r_w[better], number
+        return best, chosen
+
+    def _waves(self, peak: Peaks, nodes: int) -> Singles:
+        """What turns counts into F for one kind of peaks: (nodes, m); kept, as many structures are seen at few."""
+        if peak not in self._kept:
+            _, q, _ = self._frame
+            d = (np.maximum(np.arange(nodes) * STEP, STEP) * peak.bond).astype(np.float32)
+            last = min(self.r_range[1], float(self.data.r[-1]))
+            faded = (fading(d, last + BEYOND, BEYOND) / d).astype(np.float32)
+            width = peak.u * np.clip(1.0 - peak.delta2 / d**2, 0.0, None)
+            waves = np.sin(np.outer(d, q.astype(np.float32)))
+            waves *= np.exp(-np.outer(width, (q**2).astype(np.float32)))
+            waves *= faded[:, None]
+            self._kept[peak] = waves
+        return self._kept[peak]
+
+    def forget(self) -> None:
+        """Let go of what was kept for peaks that are no longer tried."""
+        self._kept.clear()

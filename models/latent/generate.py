@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solvus.models.latent.coarse import Look
+from solvus.models.latent.coarse import Look, Peaks
 from solvus.models.latent.decode import decoded
 from solvus.models.latent.growth import relatives
 from solvus.models.latent.particle import Particle
@@ -33,7 +33,7 @@ from solvus.models.recognition.candidates import (
 )
 from solvus.models.recognition.metal_clusters import EXPANSION, EXPLAINED, EXPLAINED_FREELY, elements_of
 from solvus.models.recognition.quality import assess
-from solvus.models.refinement.least_squares import QDAMP_PRIOR, Fit, Window, calculated, fit
+from solvus.models.refinement.least_squares import DELTA2_START, QDAMP_PRIOR, Fit, Window, calculated, fit
 from solvus.models.structures.library import require_metal
 
 Floats = NDArray[np.float64]
@@ -44,9 +44,16 @@ REFINED, SHOWN, RESTRAINED = 12, 5, 3
 ROUNDS, PARENTS = 4, 4
 """Rounds in which relatives of the best are looked at, and how many have theirs looked at in one."""
 BOND_STEP = 0.004
-LEAST_REACH = 0.015
-"""Relative half width of the bond lengths that are tried, beside three standard deviations of what the network sees."""
-FLOORS = (0.01, 0.06)
+LEAST_REACH, MOST_REACH = 0.015, 0.2
+"""Limits of the relative half width of the bond lengths that are tried, three standard deviations of what the network
+sees."""
+DISPLACEMENTS = (0.003, 0.006, 0.011, 0.02, 0.035)
+"""angstrom^2, of the first look."""
+SHIFTS, WIDER = (-0.002, -0.001, 0.0, 0.001, 0.002), (0.85, 1.0, 1.2)
+"""Relative changes of bond length and displacement in later looks."""
+LEADERS, KEPT = 5, 60
+"""Structures refined to find the peaks of a look, and looked at again."""
+FLOORS = (0.002, 0.06)
 """R_w below which differences are no evidence: the error of an ideal model is not larger than the best misfit."""
 PRIOR_WEIGHT = 0.3
 """Of the logarithm of the network's posterior density beside the refinement's."""
@@ -149,16 +156,20 @@ def generate(
         raise PatternError(f"r_range: {r_range[0]:g} to {r_range[1]:g} is no range of positive distances")
     weights = weights or shipped()
     search = _Search.of(pattern, elements, r_range, qdamp, weights, seed)
-    found = search.looked(search.drawn(samples))
+    particles = search.drawn(samples)
+    if not particles:
+        raise PatternError("pattern: no structure could be decoded for it")
+    found = search.looked(particles, search.wide())
     for _ in range(ROUNDS):
+        # Peaks as the best so far has them tell structures apart that differ by a few atoms.
+        peaks = search.about(search.refined(found[:LEADERS])[0][1])
+        found = search.looked([s.particle for s in found[:KEPT]], peaks)
         parents = [s for s in found[:PARENTS] if s.particle.key not in search.grown]
         if not parents:
             break
         search.grown |= {parent.particle.key for parent in parents}
         grown = [relative for parent in parents for relative in relatives(parent.particle)]
-        found = _merged(found, search.looked(search.fresh(grown)))
-    if not found:
-        raise PatternError("pattern: no structure could be decoded for it")
+        found = _merged(found, search.looked(search.fresh(grown), peaks))
     return search.answer(search.refined(found[:REFINED]))
 
 
@@ -189,8 +200,10 @@ class _Search:
     bonds: list[float]
     look: Look
     seed: int
-    keys: set[tuple[int, int, int]]
-    grown: set[tuple[int, int, int]]
+    keys: set[tuple[int, int, int]] = field(default_factory=set)
+    grown: set[tuple[int, int, int]] = field(default_factory=set)
+    counts: dict[tuple[int, int, int], NDArray[np.float32]] = field(default_factory=dict)
+    fits: dict[tuple[int, int, int], Fit] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -206,7 +219,7 @@ class _Search:
         quality = assess(pattern, r_range)
         data = Data(pattern.x, pattern.y, quality.qmin, quality.qmax)
         known = pattern.conditions.qdamp if qdamp is None else qdamp
-        reach = max(LEAST_REACH, 3.0 * bond_sd)
+        reach = min(max(LEAST_REACH, 3.0 * bond_sd), MOST_REACH)
         low, high = bond * (1.0 - reach), bond * (1.0 + reach)
         if elements is not None:
             wanted = [require_metal(element) for element in elements]
@@ -229,8 +242,6 @@ class _Search:
             bonds,
             look,
             seed,
-            set(),
-            set(),
         )
 
     def drawn(self, samples: int) -> list[Particle]:
@@ -251,29 +262,51 @@ class _Search:
                 new.append(particle)
         return new
 
-    def looked(self, particles: Sequence[Particle]) -> list[_Seen]:
-        """Each at its best bond length, best first."""
+    def wide(self) -> list[Peaks]:
+        """Every bond length in question, and displacements from a cold crystal to a disordered cluster."""
+        return [Peaks(b, u, DELTA2_START) for b in self.bonds for u in DISPLACEMENTS]
+
+    def about(self, best: Fit) -> list[Peaks]:
+        """Near those of a refined structure."""
+        self.look.forget()
+        return [
+            Peaks(best["bond_length"] * (1.0 + shift), best["u_iso"] * wider, best["delta2"])
+            for shift in SHIFTS
+            for wider in WIDER
+        ]
+
+    def looked(self, particles: Sequence[Particle], peaks: Sequence[Peaks]) -> list[_Seen]:
+        """Each with the best of the peaks, best first."""
         if not particles:
             return []
-        counts = np.stack([self.look.counts(particle) for particle in particles])
-        r_w, bond, _ = self.look.misfits(counts, self.bonds)
+        counts = np.stack([self._counted(particle) for particle in particles])
+        r_w, chosen = self.look.misfits(counts, peaks)
         return _merged(
-            [], [_Seen(p, float(w), float(b)) for p, w, b in zip(particles, r_w, bond, strict=True)]
+            [],
+            [_Seen(p, float(w), peaks[int(k)].bond) for p, w, k in zip(particles, r_w, chosen, strict=True)],
         )
+
+    def _counted(self, particle: Particle) -> NDArray[np.float32]:
+        """Counts of a structure, kept: the best are looked at in every round."""
+        if particle.key not in self.counts:
+            self.counts[particle.key] = self.look.counts(particle)
+        return self.counts[particle.key]
 
     def refined(self, seen: Sequence[_Seen]) -> list[tuple[Particle, Fit]]:
         """Least squares of each, best first."""
-        made = []
         for one in seen:
-            span, unit = one.particle.scattering
-            limits = (self.bonds[0] * (1.0 - BOND_STEP), self.bonds[-1] * (1.0 + BOND_STEP))
-            window = self._window(span * one.bond)
-            made.append(
-                (
-                    one.particle,
-                    fit(unit, window, bond_range=limits, bond_start=one.bond, qdamp=self.qdamp),
+            if one.particle.key not in self.fits:
+                span, unit = one.particle.scattering
+                limits = (self.bonds[0] * (1.0 - BOND_STEP), self.bonds[-1] * (1.0 + BOND_STEP))
+                start = min(max(one.bond, limits[0]), limits[1])
+                self.fits[one.particle.key] = fit(
+                    unit,
+                    self._window(span * one.bond),
+                    bond_range=limits,
+                    bond_start=start,
+                    qdamp=self.qdamp,
                 )
-            )
+        made = [(one.particle, self.fits[one.particle.key]) for one in seen]
         return sorted(made, key=lambda pair: (pair[1].r_w, pair[0].n_atoms))
 
     def _window(self, longest: float) -> Window:

@@ -5,7 +5,6 @@ What the latent space tells is where to look; between structures that differ by 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -118,10 +117,16 @@ def _free(forms: tuple[str, ...]) -> NDArray[np.bool_]:
     return np.array([form in ("sphere", "pyramid", "prism-11", "110", "111") for form in forms])
 
 
-def resized(construction: Construction, atoms: float) -> list[Construction]:
-    """The same shape with the nearest numbers of atoms, from below and above."""
-    heights = _limits(construction)
-    reach = 1.4 * float(np.linalg.norm(construction.sites, axis=1).max()) + 1.2
+def resized(construction: Construction, like: Construction | None = None) -> list[Construction]:
+    """The same shape with the nearest numbers of atoms, from below and above.
+
+    Parameters
+    ----------
+    like : whose faces and size are taken, where the centre of ``construction`` is another.
+    """
+    like = like or construction
+    heights, atoms = _limits(like), like.n_atoms
+    reach = 1.4 * float(np.linalg.norm(like.sites, axis=1).max()) + 1.2
     sites = construction.near(reach)
     gauge = np.sort((PACKINGS[construction.packing].heights(sites) / heights).max(axis=1))
     ends = np.flatnonzero(np.diff(gauge, append=np.inf) > SHELL) + 1
@@ -134,7 +139,7 @@ def resized(construction: Construction, atoms: float) -> list[Construction]:
 
 
 def _sizes(construction: Construction) -> Iterator[Particle]:
-    for other in resized(construction, construction.n_atoms):
+    for other in resized(construction):
         yield Particle.of(other)
 
 
@@ -143,10 +148,8 @@ def _centres(construction: Construction) -> Iterator[Particle]:
         return
     for name in construction.kind.centres:
         if name != construction.centre:
-            moved = replace(construction, centre=name)
-            if math.isfinite(moved.reach):
-                for other in resized(moved, construction.n_atoms)[:2]:
-                    yield Particle.of(other)
+            for other in resized(replace(construction, centre=name), construction)[:2]:
+                yield Particle.of(other)
 
 
 def _stackings(construction: Construction) -> Iterator[Particle]:

@@ -79,4 +79,4 @@ class Particle:
             order = np.argsort(np.round(np.linalg.norm(places, axis=1), 4), kind="stable")
             distances = cdist(places[order[:: len(order) // SOURCES]], places).ravel()
         sums = float(np.exp(-distances).sum()), float(np.cos(distances).sum())
-        return len(places), round(sums[0] * 100), round(sums[1] * 10)
+        return len(places), round(sums[0] * 1e4), round(sums[1] * 1e4)
