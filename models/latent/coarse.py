@@ -34,8 +34,8 @@ BEYOND = 8.0
 """angstrom after the last point over which distances fade out."""
 DENSE = 1200
 """Atoms up to which all distances are counted."""
-SOURCES = 400
-"""Atoms whose distances stand for all in larger particles."""
+DISTANCES, FEWEST_SOURCES = 600_000, 60
+"""Of larger particles so many distances stand for all, from at least so many atoms."""
 PER_NYQUIST = 1.5
 OVERSAMPLED = 1.3
 """Bins of Q per 2 pi / (r_max + d_max): above one nothing folds back."""
@@ -57,13 +57,14 @@ class Look:
     Attributes
     ----------
     shortest : least bond length (angstrom) that will be asked for: it limits the distances that count.
+    kept : what turns counts into curves, once for each kind of peaks.
     """
 
     data: Data
     r_range: tuple[float, float]
     qdamp: float
     shortest: float
-    _kept: dict[Peaks, Singles] = field(default_factory=dict, repr=False)
+    kept: dict[Peaks, Singles] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _frame(self) -> tuple[Floats, Floats, Singles]:
@@ -74,7 +75,8 @@ class Look:
         bins = math.ceil(width * OVERSAMPLED * longest / (2.0 * math.pi))
         q = self.data.qmin + width / bins * (np.arange(bins) + 0.5)
         kernel = np.sin(np.outer(q, window.r)) * np.exp(-0.5 * (self.qdamp * window.r) ** 2)
-        return window.observed / (np.linalg.norm(window.observed) or 1.0), q, kernel.astype(np.float32)
+        observed: Floats = window.observed / float(np.linalg.norm(window.observed) or 1.0)
+        return observed, np.asarray(q, dtype=np.float64), np.asarray(kernel, dtype=np.float32)
 
     @property
     def reach(self) -> float:
@@ -91,10 +93,11 @@ class Look:
         else:
             # From atoms evenly chosen from the centre to the surface to all: each pair has a share of the whole.
             order = np.argsort(np.linalg.norm(places, axis=1), kind="stable")
-            sources = order[np.linspace(0, len(order) - 1, SOURCES).astype(int)]
+            count = max(FEWEST_SOURCES, DISTANCES // len(places))
+            sources = order[np.linspace(0, len(order) - 1, count).astype(int)]
             distances = cdist(places[sources], places).ravel()
             distances = distances[(distances > 0.5) & (distances < self.reach)]
-            return self._counted(distances, 1.0 / SOURCES)
+            return self._counted(distances, 1.0 / count)
         return self._counted(distances, 2.0 / len(places))
 
     def _counted(self, distances: Floats, weight: float) -> Singles:
@@ -126,7 +129,7 @@ class Look:
 
     def _waves(self, peak: Peaks, nodes: int) -> Singles:
         """What turns counts into F for one kind of peaks: (nodes, m); kept, as many structures are seen at few."""
-        if peak not in self._kept:
+        if peak not in self.kept:
             _, q, _ = self._frame
             d = (np.maximum(np.arange(nodes) * STEP, STEP) * peak.bond).astype(np.float32)
             last = min(self.r_range[1], float(self.data.r[-1]))
@@ -135,9 +138,5 @@ class Look:
             waves = np.sin(np.outer(d, q.astype(np.float32)))
             waves *= np.exp(-np.outer(width, (q**2).astype(np.float32)))
             waves *= faded[:, None]
-            self._kept[peak] = waves
-        return self._kept[peak]
-
-    def forget(self) -> None:
-        """Let go of what was kept for peaks that are no longer tried."""
-        self._kept.clear()
+            self.kept[peak] = waves
+        return self.kept[peak]

@@ -29,6 +29,8 @@ TOUCHING = 0.2
 """Of the sites added to a reach, so that the outermost are seen whole."""
 COMPARED = 400
 """Atoms up to which all distances are compared; beyond, those from the centre are enough."""
+BESIDE = 0.5
+"""Radii from the centre to the axis of twins beyond which most of a particle is one crystal and its twins."""
 MIXED = (0.1, 0.9)
 """Share of h layers between which a stacking is neither fcc nor hcp."""
 
@@ -144,6 +146,26 @@ class Construction:
         )
 
     @cached_property
+    def faces(self) -> int:
+        """How many different limits are needed to say the particle's shape: one for a sphere or an octahedron, more
+        where several forms cut or where forms that a rotation exchanges lie at different heights."""
+        limits = np.array(self.tight.heights)
+        around = self.near(float(np.linalg.norm(self.sites, axis=1).max()) + TOUCHING + 1.0)
+        under = self.kind.heights(around) <= limits + SLACK
+        forms = list(range(len(limits)))
+        return min(self._needed(under, order, limits) for order in (forms, forms[::-1]))
+
+    def _needed(self, under: NDArray[np.bool_], order: list[int], limits: Floats) -> int:
+        """Limits left when those that the others make superfluous are dropped in the order given."""
+        kept = list(order)
+        for form in order:
+            without = [other for other in kept if other != form]
+            if without and under[:, without].all(axis=1).sum() == self.n_atoms:
+                kept = without
+        alike = {round(float(limits[form]), 2) for form in kept if form in self.kind.alike}
+        return len(alike) + sum(form not in self.kind.alike for form in kept)
+
+    @cached_property
     def layers(self) -> frozenset[int]:
         """Layers of a stacking that have a layer of the particle on either side: only their letters matter."""
         if not self.kind.layered:
@@ -160,17 +182,27 @@ class Construction:
 
     @property
     def family(self) -> str:
-        """As the library of metal clusters calls it."""
+        """As the library of metal clusters calls it; a particle that lies beside the axis of its twins is fcc with twin
+        planes."""
+        if self.twinned_beside:
+            return "fcc"
         if not self.kind.layered:
             return self.packing
         share = self.hexagonality
         return "fcc" if share < MIXED[0] else "hcp" if share > MIXED[1] else "faulted"
 
     @property
+    def twinned_beside(self) -> bool:
+        """Whether the axis or point that twins meet at lies more than ``BESIDE`` radii from the centre."""
+        if not self.kind.eccentric or self.centre != ELSEWHERE:
+            return False
+        return bool(np.linalg.norm(self.offset) > BESIDE * radius_of(self.packing, self.n_atoms))
+
+    @property
     def name(self) -> str:
-        """Readable, not unique."""
-        extra = f"-{self.hexagonality:.0%}-h" if self.family == "faulted" else ""
-        return f"{self.family}-{self.n_atoms}{extra}"
+        """Readable, not unique: ``icosahedral-55``, ``faulted-0.40-134``, ``fcc-twinned-201``."""
+        share = f"-{self.hexagonality:.2f}" if self.family == "faulted" else ""
+        return f"{self.family}{share}{'-twinned' if self.twinned_beside else ''}-{self.n_atoms}"
 
 
 def _numbers(heights: Floats) -> tuple[float, ...]:

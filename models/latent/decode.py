@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from solvus.models.latent.construction import FEWEST, MOST, Construction, radius_of
 from solvus.models.latent.network import CENTRES, NAMES, Autoencoder, Spoken
-from solvus.models.latent.packings import ELSEWHERE, PACKINGS
+from solvus.models.latent.packings import ELSEWHERE, MOST_ECCENTRIC, PACKINGS
 
 Floats = NDArray[np.float64]
 
 WIDEST = 2.6
 """Reach of the sites that are looked at, in radii of the sphere of equal volume."""
+LOOSE = 1.35
+"""Factor on the heights within which the particle ends."""
 SHELL = 1e-4
 """Relative difference of the gauge between two shells of equivalent sites."""
 SIZE_SD, HEIGHT_SD = 0.02, 0.03
@@ -104,12 +106,14 @@ def _built(words: _Words, generator: np.random.Generator | None) -> Construction
     packing = PACKINGS[words.packing]
     heights = np.exp(words.heights) * words.radius
     offset = (0.0, 0.0, 0.0)
+    if words.centre == ELSEWHERE and packing.eccentric and words.radius > MOST_ECCENTRIC:
+        return None  # no such particle was ever shown to the speaker
     if words.centre == ELSEWHERE:
         offset = _offset(words, generator or np.random.default_rng(0))
         if packing.eccentric:
             # Beside its axis a particle has no faces of the packing's forms.
             heights[1:] = math.inf
-    plain = Construction(words.packing, words.centre, tuple(heights * WIDEST), offset, words.letters)
+    plain = Construction(words.packing, words.centre, tuple(heights * LOOSE), offset, words.letters)
     sites = plain.near(min(plain.reach, WIDEST * words.radius + 1.0))
     gauge = np.sort((packing.heights(sites) / heights).max(axis=1))
     ends = np.flatnonzero(np.diff(gauge, append=np.inf) > SHELL * np.maximum(gauge, 0.1)) + 1

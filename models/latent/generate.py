@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from solvus.models.latent.coarse import Look, Peaks
 from solvus.models.latent.decode import decoded
-from solvus.models.latent.growth import relatives
+from solvus.models.latent.growth import ladder, relatives
+from solvus.models.latent.packings import ELSEWHERE
 from solvus.models.latent.particle import Particle
 from solvus.models.latent.placing import invariants_of, placed, places_of
 from solvus.models.latent.posterior import LatentPosterior, Normals
@@ -28,12 +29,21 @@ from solvus.models.pattern import Pattern, PatternError
 from solvus.models.recognition.candidates import (
     INDEPENDENT_SHARE,
     MULTIPLY_TWINNED,
+    SIZE_SHARE,
     TWINNING_LIMIT,
     Data,
 )
 from solvus.models.recognition.metal_clusters import EXPANSION, EXPLAINED, EXPLAINED_FREELY, elements_of
 from solvus.models.recognition.quality import assess
-from solvus.models.refinement.least_squares import DELTA2_START, QDAMP_PRIOR, Fit, Window, calculated, fit
+from solvus.models.refinement.least_squares import (
+    DELTA2_START,
+    QDAMP_PRIOR,
+    Fit,
+    Window,
+    calculated,
+    fit,
+    r_weighted,
+)
 from solvus.models.structures.library import require_metal
 
 Floats = NDArray[np.float64]
@@ -41,8 +51,13 @@ Floats = NDArray[np.float64]
 R_RANGE = (1.6, 30.0)
 SAMPLES = 160
 REFINED, SHOWN, RESTRAINED = 12, 5, 3
-ROUNDS, PARENTS = 4, 4
+ROUNDS, PARENTS = 4, 5
 """Rounds in which relatives of the best are looked at, and how many have theirs looked at in one."""
+SAME_SIZE, EACH = 0.06, 2
+"""Logarithm of the ratio of numbers of atoms within which two structures of a family are alike, and how many alike ones
+are shown."""
+FULL_RANGE = 60.0
+"""angstrom: structures are searched over all data up to here, which tell the size."""
 BOND_STEP = 0.004
 LEAST_REACH, MOST_REACH = 0.015, 0.2
 """Limits of the relative half width of the bond lengths that are tried, three standard deviations of what the network
@@ -51,6 +66,10 @@ DISPLACEMENTS = (0.003, 0.006, 0.011, 0.02, 0.035)
 """angstrom^2, of the first look."""
 SHIFTS, WIDER = (-0.002, -0.001, 0.0, 0.001, 0.002), (0.85, 1.0, 1.2)
 """Relative changes of bond length and displacement in later looks."""
+CLIMBED = 6
+"""Structures of which other sizes are looked at: a network that errs in the size is not the last word."""
+HUGE, ENORMOUS = 1500, 5000
+"""Atoms from which on less is looked at, and less is refined."""
 LEADERS, KEPT = 5, 60
 """Structures refined to find the peaks of a look, and looked at again."""
 FLOORS = (0.002, 0.06)
@@ -59,7 +78,7 @@ PRIOR_WEIGHT = 0.3
 """Of the logarithm of the network's posterior density beside the refinement's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hypothesis:
     """One structure that may explain the pattern.
 
@@ -160,26 +179,64 @@ def generate(
     if not particles:
         raise PatternError("pattern: no structure could be decoded for it")
     found = search.looked(particles, search.wide())
+    rungs = [rung for one in _varied(found, CLIMBED) for rung in ladder(one.particle)]
+    found = _merged(found, search.looked(search.fresh(rungs), search.wide()))
     for _ in range(ROUNDS):
+        leaders, parents_wanted = _effort(found[0].particle)
         # Peaks as the best so far has them tell structures apart that differ by a few atoms.
-        peaks = search.about(search.refined(found[:LEADERS])[0][1])
-        found = search.looked([s.particle for s in found[:KEPT]], peaks)
-        parents = [s for s in found[:PARENTS] if s.particle.key not in search.grown]
+        peaks = search.about(search.refined(_varied(found, leaders))[0][1])
+        found = search.looked([s.particle for s in _varied(found, KEPT)], peaks)
+        parents = [s for s in _varied(found, parents_wanted) if s.particle.key not in search.grown]
         if not parents:
             break
         search.grown |= {parent.particle.key for parent in parents}
         grown = [relative for parent in parents for relative in relatives(parent.particle)]
         found = _merged(found, search.looked(search.fresh(grown), peaks))
-    return search.answer(search.refined(found[:REFINED]))
+    return search.answer(_last(found))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Seen:
     """A structure at a quick look."""
 
     particle: Particle
     r_w: float
     bond: float
+
+
+def _effort(best: Particle) -> tuple[int, int]:
+    """How many are refined and have their relatives looked at in a round: few where each costs seconds, and where a few
+    atoms more or less make no difference."""
+    return (LEADERS, PARENTS) if best.n_atoms <= HUGE else (2, 1)
+
+
+def _last(found: Sequence[_Seen]) -> list[_Seen]:
+    """What is refined to the end: of enormous particles a few, of others more."""
+    chosen = [one for one in _varied(found, LEADERS) if one.particle.n_atoms > ENORMOUS]
+    return _merged(chosen, _varied([one for one in found if one.particle.n_atoms <= ENORMOUS], REFINED))
+
+
+def _varied(found: Sequence[_Seen], count: int) -> list[_Seen]:
+    """The best half of ``count``, then the best of other families, of other sizes, and of all."""
+    chosen = list(found[: (count + 1) // 2])
+    for other in (_related, _alike, None):
+        for one in found:
+            if len(chosen) == count:
+                break
+            if one in chosen or (other and any(other(one.particle, had.particle) for had in chosen)):
+                continue
+            chosen.append(one)
+    return _merged(chosen, [])
+
+
+def _related(one: Particle, other: Particle) -> bool:
+    """Whether two structures are of one family."""
+    return one.family == other.family
+
+
+def _alike(one: Particle, other: Particle) -> bool:
+    """Whether two structures are of one family and nearly one size."""
+    return one.family == other.family and abs(math.log(one.n_atoms / other.n_atoms)) < SAME_SIZE
 
 
 def _merged(first: list[_Seen], second: list[_Seen]) -> list[_Seen]:
@@ -230,7 +287,8 @@ class _Search:
         steps = max(3, math.ceil(math.log(high / low) / BOND_STEP))
         bonds = np.exp(np.linspace(math.log(low), math.log(high), steps)).tolist()
         last = min(r_range[1], float(pattern.x[-1]))
-        look = Look(data, (r_range[0], last), QDAMP_PRIOR[0] if known is None else known, low)
+        full = r_range[0], max(last, min(FULL_RANGE, float(pattern.x[-1])))
+        look = Look(data, full, QDAMP_PRIOR[0] if known is None else known, low)
         return cls(
             data,
             (r_range[0], last),
@@ -268,7 +326,7 @@ class _Search:
 
     def about(self, best: Fit) -> list[Peaks]:
         """Near those of a refined structure."""
-        self.look.forget()
+        self.look = replace(self.look, qdamp=best["qdamp"], kept={})
         return [
             Peaks(best["bond_length"] * (1.0 + shift), best["u_iso"] * wider, best["delta2"])
             for shift in SHIFTS
@@ -312,8 +370,9 @@ class _Search:
     def _window(self, longest: float) -> Window:
         return self.data.window(self.r_range, longest)
 
-    def answer(self, refined: list[tuple[Particle, Fit]]) -> Generated:
-        """Probabilities, positions and the posterior."""
+    def answer(self, seen: Sequence[_Seen]) -> Generated:
+        """Probabilities, positions and the posterior of the last structures seen."""
+        refined = self.refined(seen)
         particles = [particle for particle, _ in refined]
         invariants = invariants_of([p.positions for p in particles], [p.scattering[1] for p in particles])
         mean, sd = places_of(self.weights.model, invariants)
@@ -325,7 +384,7 @@ class _Search:
         ranked = sorted(hypotheses, key=lambda h: (-h.probability, h.r_w))
         shown = [
             replace(h, relaxed=self._relaxed(h)) if k < RESTRAINED else h
-            for k, h in enumerate(ranked[:SHOWN])
+            for k, h in enumerate(_shown(ranked))
         ]
         limit = EXPLAINED_FREELY if self.elements is None else EXPLAINED
         limit = math.sqrt(limit**2 * (1.0 - self.noise) + self.noise)
@@ -343,18 +402,46 @@ class _Search:
         )
 
     def _probabilities(self, refined: list[tuple[Particle, Fit]], places: Floats) -> Floats:
-        """A tempered likelihood (:mod:`solvus.models.recognition.candidates`), the network's posterior, and what is
-        known of multiply twinned particles."""
-        r_w = np.array([found.r_w for _, found in refined])
-        floor = min(max(float(r_w.min()), FLOORS[0]), FLOORS[1])
-        counted = INDEPENDENT_SHARE * self.data.independent_points(self.r_range)
-        logs = -0.5 * counted * np.log(r_w**2 + floor**2)
+        """Tempered likelihoods (:mod:`solvus.models.recognition.candidates`) of the range fitted and of all data, the
+        network's posterior, the price of what a structure leaves free, and what is known of the damping and of multiply
+        twinned particles."""
+        full = np.array([self._over_all(*pair) for pair in refined])
+        logs = np.zeros(len(refined))
+        for r_w, weight, r_range in (
+            (np.array([found.r_w for _, found in refined]), INDEPENDENT_SHARE, self.r_range),
+            (full, SIZE_SHARE, self.look.r_range),
+        ):
+            floor = min(max(float(r_w.min()), FLOORS[0]), FLOORS[1])
+            counted = weight * self.data.independent_points(r_range)
+            logs = logs - 0.5 * counted * np.log(r_w**2 + floor**2)
         density = self.seen.log_density(places)
         logs = logs + PRIOR_WEIGHT * np.maximum(density, density.max() - 20.0)
+        logs = logs - np.array([self._price(*pair) for pair in refined])
         twinned = np.array([p.n_atoms if p.family in MULTIPLY_TWINNED else 0 for p, _ in refined])
         logs = logs - (twinned / TWINNING_LIMIT) ** 2
         weight = np.exp(logs - logs.max())
         return np.asarray(weight / weight.sum())
+
+    def _over_all(self, particle: Particle, found: Fit) -> float:
+        """R_w over all data, of the curve fitted over the range."""
+        span, unit = particle.scattering
+        window = self.data.window(self.look.r_range, span * found["bond_length"], thinning=1.0)
+        curve = calculated(unit, window, found.parameters)
+        power = float(curve @ curve) or 1.0
+        return r_weighted(window.observed, curve * (float(curve @ window.observed) / power))
+
+    def _price(self, particle: Particle, found: Fit) -> float:
+        """Nats: half log n for each free number (Schwarz, Ann. Stat. 6, 461 (1978)), log 2 for each layer that may be h
+        or c, and the prior of an unknown damping."""
+        counted = max(INDEPENDENT_SHARE * self.data.independent_points(self.r_range), math.e)
+        construction = particle.construction
+        free = 3 * (construction.centre == ELSEWHERE) + (not particle.plain) + construction.faces - 1
+        price = 0.5 * free * math.log(counted)
+        if particle.family == "faulted":
+            price += math.log(2.0) * len(construction.layers)
+        if self.qdamp is None:
+            price += 0.5 * ((found["qdamp"] - QDAMP_PRIOR[0]) / QDAMP_PRIOR[1]) ** 2
+        return price
 
     def _relaxed(self, hypothesis: Hypothesis) -> Restrained | None:
         if hypothesis.particle.n_atoms > MOST_RESTRAINED:
@@ -362,6 +449,16 @@ class _Search:
         window = self._window(hypothesis.particle.scattering[0] * hypothesis.bond + 2.0)
         noise = math.sqrt(self.noise)
         return restrained(hypothesis.particle.positions, hypothesis.fit, window, noise)
+
+
+def _shown(ranked: Sequence[Hypothesis]) -> list[Hypothesis]:
+    """The most probable, few that are alike."""
+    shown: list[Hypothesis] = []
+    for one in ranked:
+        alike = sum(_alike(one.particle, other.particle) for other in shown)
+        if alike < EACH and len(shown) < SHOWN:
+            shown.append(one)
+    return shown
 
 
 def curve_of(hypothesis: Hypothesis, pattern: Pattern, r_range: tuple[float, float]) -> Floats:

@@ -5,6 +5,7 @@ What the latent space tells is where to look; between structures that differ by 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from solvus.models.latent.construction import DEEPEST, FEWEST, Construction
+from solvus.models.latent.construction import DEEPEST, FEWEST, MOST, Construction, radius_of
 from solvus.models.latent.packings import ELSEWHERE, PACKINGS
 from solvus.models.latent.particle import Particle
 from solvus.models.structures.elements import CONTACT
@@ -21,8 +22,12 @@ Floats = NDArray[np.float64]
 
 SHELLS = 8
 """Outermost shells that are taken away, and nearest that are added."""
+LADDER = (0.12, 0.2, 0.3, 0.45, 0.67, 1.0, 1.5, 2.25)
+"""Factors on the number of atoms."""
 SIZES = 3
 """Larger and smaller ones of the same shape."""
+LARGE = 1500
+"""Atoms from which on only the size matters."""
 RESOLVED = 0.004
 """Least share of the atoms in a shell: what a pattern can tell of a large particle."""
 BARE = 3
@@ -42,6 +47,12 @@ def relatives(particle: Particle) -> list[Particle]:
 
 
 def _all(particle: Particle) -> Iterator[Particle]:
+    if particle.construction.centre == ELSEWHERE and particle.construction.kind.eccentric:
+        yield from _shells(particle)
+        return
+    if particle.n_atoms > LARGE:
+        yield from _sizes(particle.construction)
+        return
     yield from _shells(particle)
     yield from _faces(particle)
     yield from _sizes(particle.construction)
@@ -117,16 +128,19 @@ def _free(forms: tuple[str, ...]) -> NDArray[np.bool_]:
     return np.array([form in ("sphere", "pyramid", "prism-11", "110", "111") for form in forms])
 
 
-def resized(construction: Construction, like: Construction | None = None) -> list[Construction]:
-    """The same shape with the nearest numbers of atoms, from below and above.
+def resized(
+    construction: Construction, like: Construction | None = None, factor: float = 1.0
+) -> list[Construction]:
+    """The same shape with the nearest numbers of atoms, nearest first.
 
     Parameters
     ----------
     like : whose faces and size are taken, where the centre of ``construction`` is another.
+    factor : on the number of atoms.
     """
     like = like or construction
-    heights, atoms = _limits(like), like.n_atoms
-    reach = 1.4 * float(np.linalg.norm(like.sites, axis=1).max()) + 1.2
+    heights, atoms = _limits(like), factor * like.n_atoms
+    reach = 1.25 * float(np.linalg.norm(like.sites, axis=1).max()) * max(1.0, factor) ** (1.0 / 3.0) + 1.2
     sites = construction.near(reach)
     gauge = np.sort((PACKINGS[construction.packing].heights(sites) / heights).max(axis=1))
     ends = np.flatnonzero(np.diff(gauge, append=np.inf) > SHELL) + 1
@@ -136,6 +150,25 @@ def resized(construction: Construction, like: Construction | None = None) -> lis
         replace(construction, heights=tuple(float(h * gauge[e - 1] * (1.0 + 0.5 * SHELL)) for h in heights))
         for e in order.tolist()
     ]
+
+
+def ladder(particle: Particle) -> list[Particle]:
+    """The same shape, and a sphere of the same packing, in other sizes, far apart."""
+    found: list[Particle] = []
+    if particle.construction.centre == ELSEWHERE and particle.construction.kind.eccentric:
+        return found
+    for shape in (particle.construction, _sphere(particle.construction)):
+        for factor in LADDER:
+            if FEWEST <= factor * particle.n_atoms <= MOST:
+                found += [Particle.of(other) for other in resized(shape, factor=factor)[:1]]
+    return found
+
+
+def _sphere(construction: Construction) -> Construction:
+    """Of the same packing, centre and number of atoms."""
+    radius = radius_of(construction.packing, construction.n_atoms)
+    others = (math.inf,) * (len(construction.heights) - 1)
+    return replace(construction, heights=(radius, *others))
 
 
 def _sizes(construction: Construction) -> Iterator[Particle]:

@@ -38,7 +38,9 @@ INSIDE = math.sqrt(3.0) / 12.0 * (3.0 + math.sqrt(5.0))
 """Distance of the faces of an icosahedron from its centre, in edges."""
 ELSEWHERE = "elsewhere"
 """The centre of a particle that is no special position of its packing."""
-SAME = 1e-6
+MOST_ECCENTRIC = 6.0
+"""Radius, in bond lengths, up to which particles beside the axis of their twins are modelled; in larger ones a stacking
+fault does as well."""
 
 
 @dataclass(frozen=True)

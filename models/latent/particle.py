@@ -21,7 +21,7 @@ LARGE, SOURCES = 400, 40
 """Atoms from which on the distances of some stand for all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Particle:
     """Atoms of a packing.
 
@@ -43,14 +43,18 @@ class Particle:
         return len(self.sites)
 
     @property
+    def plain(self) -> bool:
+        """Whether the construction alone says where the atoms are."""
+        return len(self.sites) == self.construction.n_atoms
+
+    @property
     def family(self) -> str:
         return self.construction.family
 
     @property
     def name(self) -> str:
-        """Readable: ``icosahedral-55``."""
-        share = f"-{self.construction.hexagonality:.2f}" if self.family == "faulted" else ""
-        return f"{self.family}{share}-{self.n_atoms}"
+        """Readable: that of the construction with the number of atoms that there are."""
+        return f"{self.construction.name.rpartition('-')[0]}-{self.n_atoms}"
 
     @cached_property
     def positions(self) -> Floats:

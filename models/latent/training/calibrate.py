@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from solvus.models.latent.construction import MIXED, radius_of
+from solvus.models.latent.construction import BESIDE, MIXED, radius_of
 from solvus.models.latent.network import NAMES, Autoencoder
 from solvus.models.latent.placing import normals_of
 from solvus.models.latent.training.bank import Particles
@@ -68,7 +68,7 @@ def outline_of(model: Autoencoder, held_out: Particles) -> Outline:
     inner = told.inner.sum(axis=1)
     share = (told.letters & told.inner).sum(axis=1) / np.maximum(inner, 1)
     layered = np.where(share < MIXED[0], "fcc", np.where(share > MIXED[1], "hcp", "faulted"))
-    names = np.array(NAMES)[told.packing]
+    names = np.where(np.nan_to_num(told.eccentricity) > BESIDE, "fcc", np.array(NAMES)[told.packing])
     family = [ALL_FAMILIES.index(str(f)) for f in np.where(names == "layers", layered, names)]
     radius = np.exp(told.radius.astype(np.float64))
     unit = np.array([radius_of(str(name), 1.0) for name in names])

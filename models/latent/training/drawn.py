@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvus.models.latent.construction import DEEPEST, Construction, radius_of
-from solvus.models.latent.packings import ELSEWHERE, PACKINGS, Packing
+from solvus.models.latent.packings import ELSEWHERE, MOST_ECCENTRIC, PACKINGS, Packing
 
 Floats = NDArray[np.float64]
 Generator = np.random.Generator
@@ -23,12 +23,10 @@ CUTS = (1.0, 1.5)
 """Relative heights of the forms that cut."""
 ELONGATED, ELONGATION = 0.4, 0.5
 """Share of particles whose axes differ, and the standard deviation of their logarithms."""
-PLATE = 0.5
-"""The same deviation for layers, whose axes always differ."""
+PLATE = 0.8
+"""The same deviation for layers, whose axes always differ: from rods of two rows to plates of two layers."""
 ECCENTRIC = (0.1, 1.1)
 """Distance of the axis from the centre, in radii."""
-MOST_ECCENTRIC = 6.0
-"""Radius, in bond lengths, beyond which no particle lies beside its axis."""
 STACKINGS = (0.45, 0.2, 0.35)
 """Shares of hcp, of one twin or fault, and of any mixture."""
 

@@ -39,7 +39,7 @@ class Recipe(BaseModel):
     prior_width: int = Field(default=640, gt=0)
     prior_blocks: int = Field(default=3, ge=0)
     batch: int = Field(default=512, gt=1)
-    steps: int = Field(default=5_000, gt=0)
+    steps: int = Field(default=6_000, gt=0)
     learning_rate: float = Field(default=1.5e-3, gt=0)
     warm_up: int = Field(default=200, ge=0)
     agreement: float = Field(default=0.5, ge=0)

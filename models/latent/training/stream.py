@@ -5,7 +5,7 @@ Conditions and errors are those of the recogniser's training (:mod:`solvus.model
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from solvus.models.latent.training.bank import Particles, Told
 from solvus.models.latent.training.recipe import Recipe
 from solvus.models.recognition.canonical import inputs
-from solvus.models.recognition.curves import curves, damping
+from solvus.models.recognition.curves import curves, damping, sphere
 from solvus.models.recognition.encoder import Encoder
 from solvus.models.recognition.geometry_curves import GEOMETRY_REACH, REFERENCE_BOND
 from solvus.models.recognition.training.stream import (
@@ -27,7 +27,14 @@ from solvus.models.recognition.training.stream import (
     slow_error,
 )
 
+Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
+
+UNKNOWN = 0.35
+"""Share of patterns whose damping is not told."""
+SPREAD, MOST_SMALLER, SMALLER = 0.5, 0.8, (0.35, 0.9)
+"""Share of samples of more than one size, the largest share of the smaller particles in one, and their size over that
+of the others."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +69,12 @@ class Stream:
         bond = log_uniform(BONDS, n, generator)
         extra = generator.exponential(EXTRA_U, n)
         g = curves(held.f[rows], GEOMETRY_REACH, bond / REFERENCE_BOND, extra, conditions)
-        g = slow_error(scaled(g * damping(conditions.qdamp)), generator)
+        radius = np.exp(held.told.radius[rows].astype(np.float64)) * bond
+        g = g * _of_sizes(radius, generator) * damping(conditions.qdamp)
         _, errors = drawn_errors(conditions, generator)
-        values = inputs(g + errors, conditions)
+        unknown = generator.random(n) < UNKNOWN
+        stated = replace(conditions, qdamp=np.where(unknown, np.nan, conditions.qdamp))
+        values = inputs(slow_error(scaled(g), generator) + errors, stated)
         told = Told(**{f.name: getattr(held.told, f.name)[rows] for f in fields(Told)})
         return Batch(
             held.invariants[rows],
@@ -73,6 +83,17 @@ class Stream:
             np.log(bond).astype(np.float32),
             told,
         )
+
+
+def _of_sizes(radius: Floats, generator: np.random.Generator) -> Floats:
+    """What smaller particles of the same structure beside those of the given radii (n,) do to G: (n, 300).
+
+    A smaller particle is taken for a sphere cut out of the larger one.
+    """
+    n = len(radius)
+    share = MOST_SMALLER * generator.random(n) * (generator.random(n) < SPREAD)
+    smaller = sphere(2.0 * radius * generator.uniform(*SMALLER, n))
+    return np.asarray(1.0 - share[:, None] * (1.0 - smaller))
 
 
 def features_of(encoder: Encoder, values: Singles) -> Singles:
