@@ -120,9 +120,7 @@ def _kernel() -> Floats:
 @cache
 def _curve(made: Made, objective: Objective) -> Floats:
     u = B_ISO / (8.0 * math.pi**2)
-    s, f = structure_factor(
-        histogram(made.solvent, made.size), Q, u_iso=u, expansion=made.length / LONGEST
-    )
+    s, f = structure_factor(histogram(made.solvent, made.size), Q, u_iso=u, expansion=made.length / LONGEST)
     curve = f.numpy() @ _kernel() if objective == "gr" else s.numpy() - 1.0
     curve.setflags(write=False)
     return np.asarray(curve)

@@ -184,17 +184,13 @@ def prepare(
         root = _root(model.covariance(held, held), model.spread)
         draws = model.mean(held) + torch.einsum("mbc,smc->smb", root, normals[..., :-1])
         members.append(Member(model, root, aim.reference(draws.transpose(-1, -2))))
-    return Acquisition(
-        space, tuple(members), outputs, aim, feasibility, held, normals, interior, cost
-    )
+    return Acquisition(space, tuple(members), outputs, aim, feasibility, held, normals, interior, cost)
 
 
 def _root(covariance: Tensor, spread: Tensor) -> Tensor:
     eye = torch.eye(covariance.shape[-1]).to(covariance)
     for factor in STEADIER:
-        root, info = torch.linalg.cholesky_ex(
-            covariance + factor * JITTER * spread[:, None, None] ** 2 * eye
-        )
+        root, info = torch.linalg.cholesky_ex(covariance + factor * JITTER * spread[:, None, None] ** 2 * eye)
         if not bool(info.any()):
             return root
     raise ArithmeticError("covariance of the held recipes has no Cholesky factor")
@@ -240,7 +236,9 @@ def _raw_candidates(space: SearchSpace, centres: Tensor, seed: int) -> Tensor:
     ordered = space.ordered
     steps = spreads * generator.standard_normal((len(near), len(ordered)))
     near[:, ordered] = np.clip(near[:, ordered] + steps, 0.0, 1.0)
-    return torch.as_tensor(np.concatenate((np.array(wide[:RAW]).reshape(-1, space.dimensions), makeable(space, near))))
+    return torch.as_tensor(
+        np.concatenate((np.array(wide[:RAW]).reshape(-1, space.dimensions), makeable(space, near)))
+    )
 
 
 def _starts(candidates: Tensor, values: Tensor, categorical: list[int]) -> Tensor:
@@ -301,7 +299,11 @@ def _neighbours(space: SearchSpace, vectors: Tensor) -> FloatVector:
                     if isinstance(c.parameter, Ordinal)
                     else c.parameter.upper - c.parameter.lower
                 )
-                codes = [vector[i] + step / many for step in (-1, 1) if -1e-9 <= vector[i] + step / many <= 1 + 1e-9]
+                codes = [
+                    vector[i] + step / many
+                    for step in (-1, 1)
+                    if -1e-9 <= vector[i] + step / many <= 1 + 1e-9
+                ]
             else:
                 continue
             for code in codes:

@@ -67,7 +67,9 @@ def predict(fitted: Fitted, x: Tensor) -> Prediction:
     }
     distances = distance_squared(outputs, values).sqrt()
     bounded = tuple(
-        output if output.bound is None else output.__class__(output.name, output.goal, output.bound, aimed=False)
+        output
+        if output.bound is None
+        else output.__class__(output.name, output.goal, output.bound, aimed=False)
         for output in outputs
         if output.bound is not None
     )
@@ -143,7 +145,9 @@ def cost_of(cost: str | None, space: SearchSpace, recipe: Recipe) -> float | Non
     """What the experiment costs, ``None`` where nothing is said of it."""
     if cost is None:
         return None
-    return float(evaluate(cost, space.numbers(recipe), lambda name, choice: float(recipe.get(name) == choice)))
+    return float(
+        evaluate(cost, space.numbers(recipe), lambda name, choice: float(recipe.get(name) == choice))
+    )
 
 
 def hyperparameters(
@@ -159,7 +163,8 @@ def hyperparameters(
                 f"length:{names[i]}": float(v) for i, v in zip(model.ordered, model.lengths[j], strict=True)
             }
             numbers |= {
-                f"choice:{names[i]}": float(v) for i, v in zip(model.categorical, model.choices[j], strict=True)
+                f"choice:{names[i]}": float(v)
+                for i, v in zip(model.categorical, model.choices[j], strict=True)
             }
             for name in ("amplitude", "trend", "noise", "offset", "scale", "constant", "inflation"):
                 numbers[name] = float(getattr(model, name)[j])

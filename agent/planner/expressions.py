@@ -85,9 +85,7 @@ def _check(node: ast.expr, text: str) -> None:
 def names_in(text: str) -> frozenset[str]:
     """Parameters that an expression uses. Raises ExpressionError as :func:`parsed`."""
     called = {id(n.func) for n in ast.walk(parsed(text)) if isinstance(n, ast.Call)}
-    return frozenset(
-        n.id for n in ast.walk(parsed(text)) if isinstance(n, ast.Name) and id(n) not in called
-    )
+    return frozenset(n.id for n in ast.walk(parsed(text)) if isinstance(n, ast.Name) and id(n) not in called)
 
 
 @cache

@@ -77,7 +77,9 @@ class Table:
     def lifted(self, *, drift: bool) -> tuple[Tensor, Lift, list[int], list[int]]:
         """Rows as the model sees them, how it lifts others, and positions of ordered and categorical coordinates."""
         d = self.space.dimensions
-        tables = tuple((i, described) for i in self.space.categorical if (described := self._described(i)) is not None)
+        tables = tuple(
+            (i, described) for i in self.space.categorical if (described := self._described(i)) is not None
+        )
         width = d + sum(table.shape[1] for _, table in tables)
         ordered = [*self.space.ordered, *range(d, width)]
         categorical = list(self.space.categorical)

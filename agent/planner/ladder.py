@@ -65,9 +65,7 @@ def misfit_step(space: SearchSpace, items: Items, seed: int) -> Step | None:
     if len(measured) < 2:
         return None
     output = Output("misfit", Goal(value=0.0, tolerance=MISFIT_TOLERANCE))
-    rows = [
-        (c, o, (Reading(1.0, _vector([o.misfit or 0.0]), _vector([MISFIT_SD**2])),)) for c, o in measured
-    ]
+    rows = [(c, o, (Reading(1.0, _vector([o.misfit or 0.0]), _vector([MISFIT_SD**2])),)) for c, o in measured]
     table = table_of(space, (output,), rows)
     spread = float(np.std([o.misfit for _, o in measured]))
     return step_of("misfit", table, LeastMisfit(max(spread, MISFIT_TOLERANCE)), seed)

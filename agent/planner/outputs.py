@@ -120,7 +120,9 @@ def log_kept(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
     for j, output in enumerate(outputs):
         if output.bound is not None:
             for room in output.bound.rooms(output.to_natural(values[..., j])):
-                total = total + torch.nn.functional.logsigmoid(room / (BOUND_SHARPNESS * output.goal.tolerance))
+                total = total + torch.nn.functional.logsigmoid(
+                    room / (BOUND_SHARPNESS * output.goal.tolerance)
+                )
     return total
 
 

@@ -171,7 +171,9 @@ class Ordinal(_Parameter):
         return self.levels[min(int(uniform * len(self.levels)), len(self.levels) - 1)]
 
     def refusal(self, value: Value) -> str | None:
-        if not any(level == value and isinstance(level, str) == isinstance(value, str) for level in self.levels):
+        if not any(
+            level == value and isinstance(level, str) == isinstance(value, str) for level in self.levels
+        ):
             return f"{self.name}: {value!r} is not one of {', '.join(map(str, self.levels))}"
         return None
 
@@ -271,7 +273,9 @@ class Mixture(BaseModel):
                     f"and upper at most the total ({self.total:g})"
                 )
         if not self.lowers.sum() < self.total:
-            raise ValueError(f"{self.name}: the least amounts leave nothing of {self.total:g} to choose; lower them")
+            raise ValueError(
+                f"{self.name}: the least amounts leave nothing of {self.total:g} to choose; lower them"
+            )
         if self.uppers.sum() < self.total:
             raise ValueError(
                 f"{self.name}: the largest amounts do not add up to {self.total:g}; raise them or lower the total"

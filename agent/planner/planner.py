@@ -110,7 +110,9 @@ class Planner:
         """
         for observation in self._request.observations:
             check(observation, self._request.space, outputs_for(target))
-        self._request = PlanRequest.model_validate(self._request.model_copy(update={"target": target}).model_dump())
+        self._request = PlanRequest.model_validate(
+            self._request.model_copy(update={"target": target}).model_dump()
+        )
 
     def suggest(self, n: int = 1) -> list[Proposal]:
         """The next ``n`` recipes, which are pending from now on."""

@@ -109,7 +109,9 @@ class SearchSpace(BaseModel):
                 f"{when.parameter} is none"
             )
         if parent.when is not None or parent.name == parameter.name:
-            raise ValueError(f"{parameter.name}: depends on {parent.name}, which depends itself; name its parent")
+            raise ValueError(
+                f"{parameter.name}: depends on {parent.name}, which depends itself; name its parent"
+            )
         for value in when.one_of:
             reason = parent.refusal(value)
             if reason is not None:
@@ -119,7 +121,8 @@ class SearchSpace(BaseModel):
         numeric = {
             c.name
             for c in self.coordinates
-            if not c.categorical and not (isinstance(c.parameter, Ordinal) and isinstance(c.parameter.levels[0], str))
+            if not c.categorical
+            and not (isinstance(c.parameter, Ordinal) and isinstance(c.parameter.levels[0], str))
         } | {p.name for p in self.parameters if isinstance(p, Fixed) and not isinstance(p.value, str)}
         compared: dict[str, set[str]] = {}
         if isinstance(constraint, NonlinearConstraint):
@@ -131,7 +134,9 @@ class SearchSpace(BaseModel):
                 if not isinstance(parameter, Categorical) or not compared[name] <= set(parameter.choices):
                     raise ValueError(f"constraint {constraint.text}: {name} has no such choice; correct it")
             elif name not in numeric:
-                raise ValueError(f"constraint {constraint.text}: {name} is no number of this space; correct it")
+                raise ValueError(
+                    f"constraint {constraint.text}: {name} is no number of this space; correct it"
+                )
 
     # --- coordinates ---
 
@@ -208,7 +213,9 @@ class SearchSpace(BaseModel):
             if reason is not None:
                 return reason
         for constraint in self.constraints:
-            reason = constraint.refusal(self.numbers(recipe), lambda n, choice: float(recipe.get(n) == choice))
+            reason = constraint.refusal(
+                self.numbers(recipe), lambda n, choice: float(recipe.get(n) == choice)
+            )
             if reason is not None:
                 return reason
         return None
@@ -232,7 +239,8 @@ class SearchSpace(BaseModel):
     def numbers(self, recipe: Recipe) -> dict[str, float]:
         """Every parameter as a number for arithmetic; one that is not there, or is a word, counts 0."""
         return {
-            name: 0.0 if isinstance(recipe.get(name, 0.0), str) else float(recipe.get(name, 0.0)) for name in self.names
+            name: 0.0 if isinstance(recipe.get(name, 0.0), str) else float(recipe.get(name, 0.0))
+            for name in self.names
         }
 
     def encode(self, recipe: Recipe) -> FloatVector:

@@ -60,11 +60,16 @@ def worth_measuring(
     ValueError : an early signal that is missing or no finite number; one sentence names it.
     """
     names = sorted(early)
-    rows = [(o, _signal(names, signal, f"observation {o.experiment}")) for o, signal in finished if o.outcome == "ok"]
+    rows = [
+        (o, _signal(names, signal, f"observation {o.experiment}"))
+        for o, signal in finished
+        if o.outcome == "ok"
+    ]
     sample = _signal(names, early, "early")
     if len(rows) < LEAST_PAIRS or not names:
         return StageDecision(
-            measure=True, reason=f"{len(rows)} experiments have both measurements; {LEAST_PAIRS} are needed to skip one"
+            measure=True,
+            reason=f"{len(rows)} experiments have both measurements; {LEAST_PAIRS} are needed to skip one",
         )
     outputs = outputs_of(target)
     aim = NearTarget(outputs)

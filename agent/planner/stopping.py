@@ -86,7 +86,9 @@ def rules(
             )
         )
     with torch.no_grad():
-        log_gain = acquisition.log_gain(best) + acquisition.probability(best).log() - acquisition.costs(best).log()
+        log_gain = (
+            acquisition.log_gain(best) + acquisition.probability(best).log() - acquisition.costs(best).log()
+        )
     gain = math.exp(min(float(log_gain[0]), 50.0))
     limit = settings.stop_improvement
     found.append(
@@ -102,7 +104,11 @@ def rules(
         left = budget - made
         found.append(
             Rule(
-                name="budget", value=left, limit=0.0, met=left <= 0, text=f"{left} of {budget} experiments left"
+                name="budget",
+                value=left,
+                limit=0.0,
+                met=left <= 0,
+                text=f"{left} of {budget} experiments left",
             )
         )
     return tuple(found)

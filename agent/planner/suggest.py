@@ -196,7 +196,8 @@ class _Known:
         return [
             o.recipe
             for o in self.present
-            if o.outcome == "failed_chemistry" or (o.outcome == "untrusted" and not (shown and o.misfit is not None))
+            if o.outcome == "failed_chemistry"
+            or (o.outcome == "untrusted" and not (shown and o.misfit is not None))
         ]
 
 
@@ -204,7 +205,9 @@ def _known(request: PlanRequest) -> _Known:
     space = request.space
     items = [(0, o) for o in sorted(request.observations, key=lambda o: (o.experiment, o.replicate))]
     for number, campaign in enumerate(request.earlier, start=1):
-        items += [(number, o) for o in sorted(campaign.observations, key=lambda o: (o.experiment, o.replicate))]
+        items += [
+            (number, o) for o in sorted(campaign.observations, key=lambda o: (o.experiment, o.replicate))
+        ]
     rated = [o for _, o in items if o.outcome in ("ok", "failed_chemistry")]
     return _Known(
         request=request,
@@ -216,9 +219,7 @@ def _known(request: PlanRequest) -> _Known:
 
 def _explored(items: list[tuple[int, Observation]]) -> tuple[Output, ...]:
     """Every descriptor that all results share, in units of a tenth of its spread."""
-    names = [
-        {*o.descriptors, *(name for mode in o.modes for name in mode.names)} for _, o in items
-    ]
+    names = [{*o.descriptors, *(name for mode in o.modes for name in mode.names)} for _, o in items]
     shared = sorted(set.intersection(*names)) if names else []
     found = []
     for name in shared:
@@ -372,7 +373,9 @@ class _Plan:
 def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) -> _Chosen:
     """The recipe of largest acquisition that was not tried before."""
     request, space = plan.request, plan.known.space
-    draws_seed, starts_seed = (int(s) for s in np.random.SeedSequence([request.seed, index]).generate_state(2))
+    draws_seed, starts_seed = (
+        int(s) for s in np.random.SeedSequence([request.seed, index]).generate_state(2)
+    )
     pending, unknown = encoded(space, held), encoded(space, [*held, *plan.known.vain(step)])
     acquisition = prepare(
         space,
@@ -390,9 +393,7 @@ def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) ->
     apart = torch.ones(len(found), dtype=torch.bool)
     for other in pending:
         apart &= separation(space, found.clone(), other[None]) >= SEPARATION
-    new = [
-        i for i, row in enumerate(found) if bool(apart[i]) and not bool((row == tried).all(-1).any())
-    ]
+    new = [i for i, row in enumerate(found) if bool(apart[i]) and not bool((row == tried).all(-1).any())]
     winner = new[0] if new else 0
     return _Chosen(
         recipe=space.decode(found[winner].numpy()),
@@ -496,7 +497,8 @@ def _left_out(fitted: Fitted) -> dict[str, float]:
     """Root mean square of the left-out z-scores of each output: 1 for a spread that is right."""
     scores = fitted.scores()
     return {
-        output.name: float((z**2).mean().sqrt()) for output, z in zip(fitted.table.outputs, scores, strict=True)
+        output.name: float((z**2).mean().sqrt())
+        for output, z in zip(fitted.table.outputs, scores, strict=True)
     }
 
 

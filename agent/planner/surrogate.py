@@ -416,9 +416,7 @@ def fit(
     return _conditioned(problem, theta, offset, scale, lift or Lift(X.shape[1]))
 
 
-def _conditioned(
-    problem: _Problem, theta: Tensor, offset: Tensor, scale: Tensor, lift: Lift
-) -> VectorGP:
+def _conditioned(problem: _Problem, theta: Tensor, offset: Tensor, scale: Tensor, lift: Lift) -> VectorGP:
     """The model of all data at given hyper-parameters."""
     lengths, choices, amplitude, trend, noise = (part.exp() for part in problem.split(theta))
     root, constant, residual = problem.factor(theta, torch.arange(len(theta)))
