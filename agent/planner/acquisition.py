@@ -13,8 +13,8 @@ candidate has an acquisition function of its own, and the ones chosen before it 
 
 p(x) says where the best recipe is before anything is known (as in pi-BO, Hvarfner et al. 2022, arXiv:2204.11051):
 people choose limits that hold what they look for, so it is seldom in a corner of them. A Gaussian process knows least
-in the corners, of which d parameters have 2^d, and without p(x) most experiments go there. Of the components of a
-mixture it says nothing: leaving a stock out is no extreme.
+in the corners, of which d parameters have 2^d, and without p(x) most experiments go there. In a mixture the edges are
+where a component is left out; more than an equal part of it is no extreme.
 """
 
 from __future__ import annotations
@@ -144,12 +144,21 @@ class Acquisition:
     def __call__(self, A: Tensor) -> Tensor:
         """a(x) for recipes (a, d), shape (a,)."""
         value = self.log_gain(A) + self.probability(A).log() - self.costs(A).log()
-        return value + self.interior * log_prior(A[:, self.space.free])
+        value = value + self.interior * log_prior(A[:, self.space.free])
+        for _, places in self.space.mixtures:
+            value = value + self.interior * log_mixed(A[:, places])
+        return value
 
 
 def log_prior(codes: Tensor) -> Tensor:
     """log p(x) of the module's head for an interior of 1, up to a constant, (a,), for codes (a, k) of 0 to 1."""
     total: Tensor = (4.0 * codes * (1.0 - codes) + EDGE).log().sum(-1)
+    return total
+
+
+def log_mixed(codes: Tensor) -> Tensor:
+    """The same for the components of a mixture, (a,), for codes (a, k)."""
+    total: Tensor = ((codes * codes.shape[-1]).clamp(0.0, 1.0) + EDGE).log().sum(-1)
     return total
 
 

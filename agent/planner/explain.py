@@ -170,7 +170,11 @@ def hyperparameters(
                 numbers[name] = float(getattr(model, name)[j])
             result[output.name] = numbers
     if feasibility is not None:
-        result["feasibility"] = {"length": feasibility.length, "offset": feasibility.offset}
+        result["feasibility"] = {
+            "length": feasibility.length,
+            "trend": feasibility.trend,
+            "offset": feasibility.offset,
+        }
     return result
 
 
