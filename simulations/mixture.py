@@ -29,7 +29,8 @@ class MixtureWorld:
     """Implements :class:`solvus.simulations.world.World`."""
 
     parameters: tuple[ParameterSpec, ...] = tuple(
-        ParameterSpec(name=stock, kind="continuous", unit="vol%", lower=LEAST, upper=TOTAL) for stock in STOCKS
+        ParameterSpec(name=stock, kind="continuous", unit="vol%", lower=LEAST, upper=TOTAL)
+        for stock in STOCKS
     )
 
     def make(self, recipe: Mapping[str, Value], *, seed: int, experiment: int, replicate: int) -> Product:
@@ -64,7 +65,9 @@ class MixtureWorld:
     def _shares(self, recipe: Mapping[str, Value]) -> np.ndarray:
         if set(recipe) != set(STOCKS):
             wrong = sorted(set(recipe) ^ set(STOCKS))
-            raise ValueError(f"recipe: {', '.join(wrong)} missing or unknown; mixture takes {', '.join(STOCKS)}")
+            raise ValueError(
+                f"recipe: {', '.join(wrong)} missing or unknown; mixture takes {', '.join(STOCKS)}"
+            )
         for spec in self.parameters:
             if (refusal := spec.refusal(recipe[spec.name])) is not None:
                 raise ValueError(refusal)

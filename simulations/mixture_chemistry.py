@@ -46,7 +46,7 @@ DECOY_WIDTH = 3.0
 
 @dataclass(frozen=True)
 class Pot:
-    """The hidden optimum of one laboratory: log10 rate, share of ethanol, log10 citrate per gold; and the decoy's rate."""
+    """The hidden optimum of one laboratory: log10 rate, share of ethanol, log10 citrate per gold; and the decoy."""
 
     rate: float
     ethanol: float
@@ -57,7 +57,7 @@ class Pot:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What n recipes make: ``fractions`` (n, 5) over ``FAMILIES``, others (n,); ``made``: whether there are particles."""
+    """What n recipes make: ``fractions`` (n, 5) over ``FAMILIES``, others (n,); ``made``: whether there is anything."""
 
     fractions: Floats
     diameter: Floats
@@ -121,5 +121,7 @@ def _fractions(rate: Floats, ethanol: Floats, diameter: Floats, pot: Pot) -> Flo
 
 def varied(shares: Floats, draw: np.random.Generator) -> Floats:
     """What the pumps really delivered: 1.5 % of each volume and 0.05 % of the total."""
-    real = shares * np.exp(0.015 * draw.normal(size=shares.shape)) + 5e-4 * np.abs(draw.normal(size=shares.shape))
+    real = shares * np.exp(0.015 * draw.normal(size=shares.shape)) + 5e-4 * np.abs(
+        draw.normal(size=shares.shape)
+    )
     return np.asarray(real / real.sum(axis=-1, keepdims=True))

@@ -40,9 +40,9 @@ Objective = Literal["gr", "sq"]
 SOLVENTS = ("Ethanol", "Methanol", "Water", "Others")
 FAMILY = {"Ethanol": "icosahedral", "Methanol": "decahedral", "Water": "bcc", "Others": "fcc"}
 B_ISO, QDAMP = 0.3, 0.04
-Q: Floats = np.arange(200, 1000) * 0.01
+Q: Floats = np.arange(200.0, 1000.0) * 0.01
 """1/angstrom; DebyeCalculator leaves out the end of the range."""
-R: Floats = np.arange(3000) * 0.01
+R: Floats = np.arange(3000.0) * 0.01
 LONGEST = 4.5
 """angstrom: l at the highest pressure; distances are counted there, and shorter l shrink them."""
 THRESHOLD = 0.04

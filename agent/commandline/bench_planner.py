@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from solvus.agent.commandline.console import err, fail, out, print_json
+
+Objective = Literal["gr", "sq"]
 
 
 def planner(
     world: Annotated[
         str, typer.Option(help="scattbo-small, scattbo-large, gold, mixture or gold-useless.")
     ] = "scattbo-small",
-    objective: Annotated[str, typer.Option(help="Of ScattBO: gr for G(r) or sq for S(Q).")] = "gr",
+    objective: Annotated[Objective, typer.Option(help="Of ScattBO: gr for G(r) or sq for S(Q).")] = "gr",
     methods: Annotated[
         str, typer.Option(help="Planners, by commas: solvus, log-ei, sobol, optuna, ax, baybe.")
     ] = "solvus,log-ei,sobol",
@@ -25,6 +27,10 @@ def planner(
         int | None, typer.Option(min=5, max=10_000, help="Experiments; the world's own.", show_default=False)
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, max=64, help="Processes of this computer.")] = 1,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Add every race to this file, and run none that it holds.", show_default=False),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw survival curves into this file.", show_default=False)
     ] = None,
@@ -48,8 +54,6 @@ def planner(
     names = [name.strip() for name in methods.split(",") if name.strip()]
     if world not in WORLDS:
         fail(f"--world: {world!r} is not one of {', '.join(WORLDS)}", as_json)
-    if objective not in ("gr", "sq"):
-        fail(f"--objective: {objective!r} is neither gr nor sq", as_json)
     for name in names:
         if name not in METHODS:
             fail(f"--methods: {name!r} is not one of {', '.join(METHODS)}", as_json)
@@ -65,17 +69,23 @@ def planner(
             progress.console.print(f"{race.method}, seed {race.seed}: {verdict}", highlight=False)
             progress.advance(task)
 
-        report = bench_planners(
-            world,
-            objective,  # type: ignore[arg-type] -- checked above
-            names,
-            seeds,
-            workers=workers,
-            budget=budget,
-            at_once=at_once,
-            first_seed=first_seed,
-            done=done,
-        )
+        try:
+            report = bench_planners(
+                world,
+                objective,
+                names,
+                seeds,
+                workers=workers,
+                budget=budget,
+                at_once=at_once,
+                first_seed=first_seed,
+                keep=keep,
+                done=done,
+            )
+        except ValueError as error:
+            if keep is None:
+                raise
+            fail(f"--keep: {error}", as_json)
     for reason in report.skipped:
         err.print(reason, markup=False, highlight=False)
     if plot is not None and report.races:

@@ -105,7 +105,8 @@ class Acquisition:
     def log_gain(self, A: Tensor) -> Tensor:
         """The first term of a(x), (a,)."""
         values = [self._log_gain(member, A) for member in self.members]
-        return values[0] if len(values) == 1 else logmeanexp(torch.stack(values), dim=0)
+        mixed: Tensor = values[0] if len(values) == 1 else logmeanexp(torch.stack(values), dim=0)
+        return mixed
 
     def _log_gain(self, member: Member, A: Tensor) -> Tensor:
         model = member.model
@@ -143,7 +144,7 @@ class Acquisition:
 
     def __call__(self, A: Tensor) -> Tensor:
         """a(x) for recipes (a, d), shape (a,)."""
-        value = self.log_gain(A) + self.probability(A).log() - self.costs(A).log()
+        value: Tensor = self.log_gain(A) + self.probability(A).log() - self.costs(A).log()
         value = value + self.interior * log_prior(A[:, self.space.free])
         for _, places in self.space.mixtures:
             value = value + self.interior * log_mixed(A[:, places])
@@ -200,8 +201,9 @@ def _root(covariance: Tensor, spread: Tensor) -> Tensor:
     eye = torch.eye(covariance.shape[-1]).to(covariance)
     for factor in STEADIER:
         root, info = torch.linalg.cholesky_ex(covariance + factor * JITTER * spread[:, None, None] ** 2 * eye)
+        found: Tensor = root
         if not bool(info.any()):
-            return root
+            return found
     raise ArithmeticError("covariance of the held recipes has no Cholesky factor")
 
 

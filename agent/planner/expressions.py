@@ -151,7 +151,9 @@ def _call(name: str, arguments: list[Any]) -> Any:
     import torch  # only where tensors come in, so that reading a campaign does not load it
 
     if name in ("min", "max"):
-        tensors = torch.broadcast_tensors(*(torch.as_tensor(a, dtype=torch.float64) for a in arguments))
-        stacked = torch.stack(tensors)
-        return stacked.amin(0) if name == "min" else stacked.amax(0)
+        pick = torch.minimum if name == "min" else torch.maximum
+        result = torch.as_tensor(arguments[0], dtype=torch.float64)
+        for argument in arguments[1:]:
+            result = pick(result, torch.as_tensor(argument, dtype=torch.float64))
+        return result
     return getattr(torch, name)(arguments[0])

@@ -3,8 +3,8 @@
 Notation: y = 1 for an experiment with a product and 0 for a failure of the chemistry; latent f with mean b
 (log-odds of a product before any data near by) and covariance a^2 k(x, x'), k as in
 :mod:`solvus.agent.planner.surrogate` with a straight trend of variance b a^2 beside it, because failing often begins
-beyond a plane (too little of one thing for another); P(y = 1 | f) = sigmoid(f). Newton iteration, evidence and prediction
-follow Rasmussen and Williams (2006), algorithms 3.1 and 3.2; the average of the sigmoid over f is MacKay's
+beyond a plane (too little of one thing for another); P(y = 1 | f) = sigmoid(f). Newton iteration, evidence and
+prediction follow Rasmussen and Williams (2006), algorithms 3.1 and 3.2; the average of the sigmoid over f is MacKay's
 (1992) sigmoid(mu / sqrt(1 + pi v / 8)).
 """
 

@@ -27,12 +27,15 @@ def modes_of(identification: Identification, least: float = 0.01) -> tuple[Mode,
     """
     if identification.verdict != "identified":
         return ()
-    listed = [c for c in identification.candidates if c.probability >= least and "bond_length" in c.parameters]
+    listed = [
+        c for c in identification.candidates if c.probability >= least and "bond_length" in c.parameters
+    ]
     total = sum(c.probability for c in listed)
     found = []
     for candidate in listed:
         descriptors = {
-            FRACTION + family: Descriptor(mean=float(candidate.family == family), sd=SHARE_SD) for family in FAMILIES
+            FRACTION + family: Descriptor(mean=float(candidate.family == family), sd=SHARE_SD)
+            for family in FAMILIES
         }
         for name, precision in (
             ("n_atoms", SIZE_PRECISION),

@@ -6,7 +6,7 @@ ambiguous. Rows are in an order that does not depend on how results happened to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from solvus.agent.planner.observations import Observation
 from solvus.agent.planner.outputs import Output
 from solvus.agent.planner.search_space import Categorical, Recipe, SearchSpace
 from solvus.agent.planner.surrogate import Lift
+from solvus.models.identification import Descriptor
 
 CERTAIN = 0.02
 """Readings that are less probable than this together are no ambiguity."""
@@ -139,13 +140,13 @@ def readings_of(observation: Observation, outputs: tuple[Output, ...]) -> tuple[
     return tuple(Reading(r.weight / kept, r.values, r.variances) for r in found)
 
 
-def _reading(weight: float, descriptors: dict[str, object], outputs: tuple[Output, ...]) -> Reading:
+def _reading(weight: float, descriptors: Mapping[str, Descriptor], outputs: tuple[Output, ...]) -> Reading:
     pairs = []
     for output in outputs:
         if output.name not in descriptors:
             raise ReadingError(f"{output.name} is missing, and the target needs it")
         try:
-            pairs.append(output.to_model(descriptors[output.name]))  # type: ignore[arg-type]
+            pairs.append(output.to_model(descriptors[output.name]))
         except ValueError as error:
             raise ReadingError(str(error)) from error
     numbers = torch.tensor(pairs, dtype=torch.float64)

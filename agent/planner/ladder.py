@@ -67,7 +67,7 @@ def misfit_step(space: SearchSpace, items: Items, seed: int) -> Step | None:
     output = Output("misfit", Goal(value=0.0, tolerance=MISFIT_TOLERANCE))
     rows = [(c, o, (Reading(1.0, _vector([o.misfit or 0.0]), _vector([MISFIT_SD**2])),)) for c, o in measured]
     table = table_of(space, (output,), rows)
-    spread = float(np.std([o.misfit for _, o in measured]))
+    spread = float(np.std([o.misfit or 0.0 for _, o in measured]))
     return step_of("misfit", table, LeastMisfit(max(spread, MISFIT_TOLERANCE)), seed)
 
 
@@ -131,7 +131,7 @@ def choose(
 
     Parameters
     ----------
-    lower : other steps, highest first. trusted, measured : experiments with a trusted identification, and with a pattern.
+    lower : other steps, highest first. trusted, measured : experiments with a trusted identification, and with any.
     """
     best = max(lower, key=lambda step: step.skill, default=None)
     if best is None or measured < JUDGED_FROM:

@@ -300,7 +300,7 @@ class Mixture(BaseModel):
     def uppers(self) -> FloatVector:
         """Largest amounts, also in view of what the others need at least."""
         own = np.array([self.total if c.upper is None else c.upper for c in self.components])
-        return np.minimum(own, self.total - (self.lowers.sum() - self.lowers))
+        return np.asarray(np.minimum(own, self.total - (self.lowers.sum() - self.lowers)))
 
     def codes(self, recipe: Mapping[str, Value]) -> FloatVector:
         """(k,), 0 at the least amount of a component and 1 at its largest."""

@@ -11,9 +11,9 @@ from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.suggest import (
+    EarlierCampaign,
     PlannerError,
     PlanRequest,
-    EarlierCampaign,
     check,
     outputs_for,
     suggest,

@@ -32,6 +32,7 @@ from solvus.agent.planner.parameters import (
     Scalar,
     When,
 )
+from solvus.drivers.messages import Value
 from solvus.models.pattern import FloatVector
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Recipe",
     "SearchSpace",
     "SearchSpaceError",
+    "Shown",
     "When",
 ]
 
@@ -72,6 +74,30 @@ class Coordinate:
     @property
     def categorical(self) -> bool:
         return isinstance(self.parameter, Categorical)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One name of a recipe as a person sees it: ``choices`` as texts in order, else numbers, and the range searched."""
+
+    name: str
+    unit: str
+    choices: tuple[str, ...]
+    limits: tuple[float, float]
+    logarithmic: bool
+
+    def height(self, value: Value) -> float:
+        """The value as a number on the axis of this parameter."""
+        return float(self.choices.index(str(value))) if self.choices else float(value)
+
+    @property
+    def searched(self) -> str:
+        """The range or the choices in words."""
+        if len(self.choices) == 1:
+            return "fixed"
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        return f"{self.limits[0]:g} to {self.limits[1]:g}"
 
 
 class SearchSpace(BaseModel):
@@ -161,6 +187,29 @@ class SearchSpace(BaseModel):
             else:
                 found.append(parameter.name)
         return found
+
+    @property
+    def shown(self) -> tuple[Shown, ...]:
+        """Every name that a recipe sets, for tables and figures."""
+        found: list[Shown] = []
+        for p in self.parameters:
+            if isinstance(p, Mixture):
+                uppers = p.uppers.tolist()
+                found += [
+                    Shown(c.name, p.unit, (), (c.lower, upper), False)
+                    for c, upper in zip(p.components, uppers, strict=True)
+                ]
+            elif isinstance(p, Categorical):
+                found.append(Shown(p.name, "", p.choices, (0.0, len(p.choices) - 1.0), False))
+            elif isinstance(p, Ordinal):
+                levels = tuple(map(str, p.levels))
+                found.append(Shown(p.name, p.unit, levels, (0.0, len(levels) - 1.0), False))
+            elif isinstance(p, Fixed):
+                found.append(Shown(p.name, p.unit, (str(p.value),), (0.0, 0.0), False))
+            else:
+                logarithmic = isinstance(p, Continuous) and p.scale == "log"
+                found.append(Shown(p.name, p.unit, (), (p.lower, p.upper), logarithmic))
+        return tuple(found)
 
     @property
     def dimensions(self) -> int:
@@ -328,9 +377,9 @@ class SearchSpace(BaseModel):
             when = getattr(p, "when", None)
             if when is not None:
                 found[c.name] = found[c.name] * self._holds(vectors, when)
-        for p in self.parameters:
-            if isinstance(p, Fixed):
-                found[p.name] = 0.0 if isinstance(p.value, str) else float(p.value)
+        for other in self.parameters:
+            if isinstance(other, Fixed):
+                found[other.name] = 0.0 if isinstance(other.value, str) else float(other.value)
         return found
 
     @staticmethod
@@ -353,5 +402,5 @@ class SearchSpace(BaseModel):
     def equals_in(self, vectors: Any, name: str, choice: str) -> Any:
         """1 where a tensor of vectors has this choice, else 0."""
         place = next(i for i, c in enumerate(self.coordinates) if c.name == name)
-        code = self.coordinates[place].parameter.code(choice)  # type: ignore[union-attr]
+        code = self.coordinates[place].parameter.code(choice)  # type: ignore[union-attr,arg-type]
         return (vectors[..., place] == code) * 1.0

@@ -259,7 +259,7 @@ def _step(known: _Known) -> tuple[Step | None, dict[str, float], str]:
             misfit_step(known.space, measured, request.seed) if level in ("auto", "misfit") else None,
         )
         lower = [step for step in found if step is not None and len(step.fitted.table.rows) >= LEAST_RESULTS]
-    skills = {step.level: step.skill for step in ([top] if top else []) + lower}
+    skills: dict[str, float] = {str(step.level): step.skill for step in ([top] if top else []) + lower}
     if level in ("patterns", "misfit"):
         return (lower[0] if lower else None), skills, ""
     chosen, why = choose(top, lower, len(known.ok), len(measured))

@@ -14,9 +14,9 @@ its generalised least-squares value.
 
 The hyper-parameters are at the maximum of the posterior with the dimension-scaled priors of Hvarfner,
 Hellsten and Nardi (2024, arXiv:2402.02229) as in BoTorch's ``SingleTaskGP``, to which this is equal in value where
-a = 1 and b = 0 (a test shows it); raw batched tensors and the gradient in closed form (Rasmussen and Williams 2006, eq. 5.9)
-make it several times faster. The prior of the noise is another (:class:`Noise`): BoTorch's floor of 1e-4 of the
-variance of the data is by itself coarser than the tolerance of a bond length.
+a = 1 and b = 0 (a test shows it); raw batched tensors and the gradient in closed form (Rasmussen and Williams 2006,
+eq. 5.9) make it several times faster. The prior of the noise is another (:class:`Noise`): BoTorch's floor of 1e-4 of
+the variance of the data is by itself coarser than the tolerance of a bond length.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Noise:
 
 
 NOISE = Noise()
-"""Runs of one recipe differ by a few per cent of the spread of the data, or by a hundredth of that, or hardly at all."""
+"""Runs of one recipe differ by a few per cent of the spread of the data, or by a hundredth of that, or hardly."""
 BOTORCH_NOISE = Noise(-4.0, 1.0, 1e-4, jacobian=True)
 LARGEST_NOISE = 1.0
 

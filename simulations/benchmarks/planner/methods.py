@@ -1,7 +1,7 @@
 """Planners side by side: ours, and thin adapters for the programs in use.
 
 Peers see recipes and the misfit R_w, to be made small; all start from the same initial designs. They run with their own
-defaults. Optuna, Ax and BayBE come with ``pip install 'solvus[bench]'``; one that is missing is left out with a sentence.
+defaults. Optuna, Ax and BayBE come with ``pip install 'solvus[bench]'``; a missing one is left out with a sentence.
 """
 
 from __future__ import annotations
@@ -115,11 +115,12 @@ class LogEI:
         return torch.cat(parts, -1)
 
     def ask(self, pending: Sequence[Recipe]) -> Recipe:
-        from botorch.acquisition import LogExpectedImprovement, qLogExpectedImprovement
+        from botorch.acquisition.analytic import LogExpectedImprovement
+        from botorch.acquisition.logei import qLogExpectedImprovement
         from botorch.fit import fit_gpytorch_mll
         from botorch.models import SingleTaskGP
         from botorch.models.transforms import Standardize
-        from botorch.sampling import SobolQMCNormalSampler
+        from botorch.sampling.normal import SobolQMCNormalSampler
         from gpytorch.mlls import ExactMarginalLogLikelihood
 
         torch.manual_seed(self._seed * 1000 + self._asked)
@@ -141,7 +142,7 @@ class LogEI:
         """By ``optimize_acqf`` over the ordered parameters for every combination of choices."""
         from itertools import product
 
-        from botorch.optim import optimize_acqf
+        from botorch.optim.optimize import optimize_acqf
 
         space = self._space
         counts = [
@@ -165,7 +166,7 @@ class LogEI:
                 return acquisition(torch.cat((A, fixed.expand(*A.shape[:-1], -1)), -1))
 
             best, value = optimize_acqf(
-                with_choices,
+                with_choices,  # type: ignore[arg-type]
                 bounds=torch.stack((torch.zeros(k), torch.ones(k))).double(),
                 q=1,
                 num_restarts=5,
@@ -173,6 +174,7 @@ class LogEI:
                 equality_constraints=equalities or None,
             )
             vector = torch.zeros(1, space.dimensions, dtype=torch.float64)
+            assert value is not None  # noqa: S101 -- only several candidates at once have none
             vector[0, space.ordered] = best[0]
             for i, code in zip(space.categorical, codes, strict=True):
                 vector[0, i] = code
@@ -272,7 +274,9 @@ class Ax:
                     constraints.append(f"{' + '.join(names)} >= {p.total - uppers[-1]}")
             elif isinstance(p, Categorical):
                 parameters.append(
-                    ChoiceParameterConfig(name=p.name, parameter_type="str", values=list(p.choices), is_ordered=False)
+                    ChoiceParameterConfig(
+                        name=p.name, parameter_type="str", values=list(p.choices), is_ordered=False
+                    )
                 )
             elif isinstance(p, Integer):
                 parameters.append(
@@ -299,7 +303,7 @@ class Ax:
                 amounts.append(p.total - sum(amounts))
                 recipe |= p.values((np.array(amounts) - p.lowers) / (p.uppers - p.lowers))
             else:
-                recipe[p.name] = params[p.name]  # type: ignore[assignment]
+                recipe[p.name] = params[p.name]
         recipe = self._space.snap(recipe)
         self._asked.append((recipe, index))
         return recipe
@@ -329,7 +333,11 @@ class BayBE:
         import pandas as pd
         from baybe import Campaign
         from baybe.constraints import ContinuousLinearConstraint
-        from baybe.parameters import CategoricalParameter, NumericalContinuousParameter, NumericalDiscreteParameter
+        from baybe.parameters import (
+            CategoricalParameter,
+            NumericalContinuousParameter,
+            NumericalDiscreteParameter,
+        )
         from baybe.searchspace import SearchSpace as Space
         from baybe.targets import NumericalTarget
 
@@ -356,7 +364,7 @@ class BayBE:
 
     def _row(self, recipe: Recipe) -> dict[str, Any]:
         logs = {p.name for p in self._space.parameters if isinstance(p, Continuous) and p.scale == "log"}
-        return {n: float(np.log(v)) if n in logs else v for n, v in recipe.items()}  # type: ignore[arg-type]
+        return {n: float(np.log(v)) if n in logs else v for n, v in recipe.items()}
 
     def ask(self, pending: Sequence[Recipe]) -> Recipe:
         held = self._pandas.DataFrame([self._row(r) for r in pending]) if pending else None

@@ -1,7 +1,7 @@
 """What a comparison of planners comes to: hit rates, medians with intervals, paired tests, survival curves.
 
-A run that did not hit within the budget counts as one experiment more than the budget wherever runs are ranked, never as
-a number. Medians are over all runs so ranked; one that would lie beyond the budget is ``None``.
+A run that did not hit within the budget counts as more experiments than the budget wherever runs are ranked, never as a
+number. Medians are over all runs so ranked; one that would lie beyond the budget is ``None``.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ def survival_figure(report: Report, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7.0, 4.2), layout="constrained")
     for name in report.names:
         ranked = report.ranked(name)
-        axes.step(*_survival(ranked, report.budget), where="post", label=name, lw=2.0 if name == OURS else 1.2)
+        axes.step(
+            *_survival(ranked, report.budget), where="post", label=name, lw=2.0 if name == OURS else 1.2
+        )
     axes.set_xlabel("experiments")
     axes.set_ylabel("share of seeds not yet there")
     axes.set_ylim(-0.02, 1.02)

@@ -1,7 +1,7 @@
 """Worlds for planners: a space of recipes, what a recipe shows, and whether it is what was asked for.
 
-A planner sees patterns only. Peers get the misfit R_w of a pattern against the target's; ours gets the identification of
-the same pattern, through the same door as a campaign, with the library that the world declares. What has no product
+A planner sees patterns only. Peers get the misfit R_w of a pattern against the target's; ours gets the identification
+of the same pattern, through the same door as a campaign, with the library that the world declares. What has no product
 gives an empty pattern, whose misfit is 1. Success is judged by the world's own noise-free rule.
 """
 
@@ -33,6 +33,7 @@ from solvus.models.pattern import Conditions, Pattern
 from solvus.models.refinement.least_squares import f_of
 from solvus.models.scattering.simulate import pattern_of
 from solvus.models.scattering.transform import sine_kernel
+from solvus.models.scattering.unit_factor import UnitScattering
 from solvus.models.structures.build import scattering_of
 from solvus.models.structures.clusters import unit_positions
 from solvus.models.structures.library import Entry, Library
@@ -85,7 +86,11 @@ class PlannerWorld(Protocol):
 
 
 def _observation(
-    recipe: Recipe, experiment: int, shown: Shown, seen: Identification | None, grid: Callable[[Floats], Floats]
+    recipe: Recipe,
+    experiment: int,
+    shown: Shown,
+    seen: Identification | None,
+    grid: Callable[[Floats], Floats],
 ) -> Observation:
     if shown.curve is None or seen is None:
         return Observation(experiment=experiment, recipe=recipe, outcome="failed_chemistry")
@@ -106,7 +111,8 @@ def _observation(
 @cache
 def scattbo_library() -> Library:
     """The structures that ScattBO can make, from 13 atoms: its declared library."""
-    entries, units = [], []
+    entries: list[Entry] = []
+    units: list[UnitScattering] = []
     for solvent in scattbo.SOLVENTS:
         for size in scattbo.sizes(solvent):
             places = unit_positions(scattbo.positions(solvent, size))
@@ -154,9 +160,7 @@ class ScattBOWorld:
         return Pattern(quantity="G", x=scattbo.R, y=g, conditions=conditions)
 
     def _identified(self, curve: Floats) -> Identification:
-        return identify(
-            self.pattern(curve), elements=["Au"], library=scattbo_library(), expansion=0.6, top=8
-        )
+        return identify(self.pattern(curve), elements=["Au"], library=scattbo_library(), expansion=0.6, top=8)
 
     def observe(self, recipe: Recipe, shown: Shown, experiment: int) -> Observation:
         assert shown.curve is not None  # noqa: S101 -- everything makes something here
@@ -229,7 +233,11 @@ class _Tolerance:
 def _target_pattern() -> Pattern:
     r = np.round(np.arange(1, round(INSTRUMENT.rmax / INSTRUMENT.rstep) + 1) * INSTRUMENT.rstep, 5)
     conditions = Conditions(
-        qmin=INSTRUMENT.qmin, qmax=INSTRUMENT.qmax, qdamp=INSTRUMENT.qdamp, qbroad=INSTRUMENT.qbroad, composition="Au"
+        qmin=INSTRUMENT.qmin,
+        qmax=INSTRUMENT.qmax,
+        qdamp=INSTRUMENT.qdamp,
+        qbroad=INSTRUMENT.qbroad,
+        composition="Au",
     )
     return pattern_of(TARGET_STRUCTURE, conditions, r)
 
@@ -239,7 +247,9 @@ class GoldLikeWorld:
 
     confirmations = 1
 
-    def __init__(self, name: str, world: GoldWorld | MixtureWorld, space: SearchSpace, initial: int, budget: int):  # noqa: ANN204
+    def __init__(
+        self, name: str, world: GoldWorld | MixtureWorld, space: SearchSpace, initial: int, budget: int
+    ) -> None:
         self.name, self.space, self.initial, self.budget = name, space, initial, budget
         self._world = world
 
@@ -293,7 +303,9 @@ def _gold() -> GoldLikeWorld:
 
 def _mixture() -> GoldLikeWorld:
     stocks = tuple(Component(name=stock, lower=LEAST) for stock in STOCKS)
-    space = SearchSpace(parameters=(Mixture(name="pot", components=stocks, total=100.0, unit="vol%", step=0.01),))
+    space = SearchSpace(
+        parameters=(Mixture(name="pot", components=stocks, total=100.0, unit="vol%", step=0.01),)
+    )
     return GoldLikeWorld("mixture", MixtureWorld(), space, 8, 80)
 
 
