@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from solvus.agent.planner.surrogate import JITTER, LENGTH_LOCATION, LENGTH_SCALE, covariance
+from solvus.agent.planner.surrogate import JITTER, LENGTH_LOCATION, LENGTH_SCALE, Lift, covariance
 
 AMPLITUDE = 3.0
 """Prior standard deviation of the log-odds: near many failures P falls to a few per cent."""
@@ -37,6 +37,7 @@ class Feasibility:
     """A fitted classifier; ``None`` in place of it means that nothing has failed."""
 
     X: Tensor
+    lift: Lift
     ordered: list[int]
     categorical: list[int]
     length: float
@@ -49,6 +50,7 @@ class Feasibility:
 
     def probability(self, A: Tensor) -> Tensor:
         """P(product) for recipes (a, d), shape (a,), between FLOOR and 1; differentiable."""
+        A = self.lift(A)
         K = _kernel(self.X, A, self.ordered, self.categorical, self.length, self.trend)
         mean = self.offset + self.gradient @ K
         half = torch.linalg.solve_triangular(self.cholesky, self.root_weight[:, None] * K, upper=False)
@@ -68,6 +70,7 @@ def _kernel(
 def _laplace(
     X: Tensor,
     y: Tensor,
+    lift: Lift,
     ordered: list[int],
     categorical: list[int],
     length: float,
@@ -92,6 +95,7 @@ def _laplace(
     evidence = likelihood - 0.5 * a @ (f - offset) - cholesky.diagonal().log().sum()
     return Feasibility(
         X,
+        lift,
         ordered,
         categorical,
         length,
@@ -105,12 +109,17 @@ def _laplace(
 
 
 def fit_feasibility(
-    X: Tensor, products: Tensor, ordered: list[int], categorical: list[int]
+    X: Tensor,
+    products: Tensor,
+    ordered: list[int],
+    categorical: list[int],
+    mixed: tuple[int, ...] = (),
 ) -> Feasibility | None:
     """Fit the classifier, or return ``None`` when nothing has failed yet.
 
     Parameters
     ----------
+    mixed : positions of components of mixtures.
     X : encoded recipes, (n, d). products : 1 for a product, 0 for a failure of the chemistry, (n,).
     """
     failures = float((1.0 - products).sum())
@@ -119,8 +128,9 @@ def fit_feasibility(
     # The base rate with one product more than seen: where nothing is known, a product is expected.
     offset = max(0.0, math.log((float(products.sum()) + 1.0) / failures))
     mode = math.exp(LENGTH_LOCATION + 0.5 * math.log(max(len(ordered), 1)) - LENGTH_SCALE**2)
+    lift = Lift(X.shape[1], mixed)
     fits = [
-        _laplace(X, products, ordered, categorical, mode * factor, trend, offset)
+        _laplace(lift(X), products, lift, ordered, categorical, mode * factor, trend, offset)
         for factor in LENGTH_FACTORS
         for trend in TRENDS
     ]

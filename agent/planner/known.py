@@ -96,7 +96,9 @@ class Table:
             columns.append([float(row.campaign) for row in self.rows])
             hidden.append(0.0)
             categorical.append(width + int(drift))
-        lift = Lift(d, tables, torch.tensor(hidden, dtype=torch.float64) if hidden else None)
+        lift = Lift(
+            d, mixed_of(self.space), tables, torch.tensor(hidden, dtype=torch.float64) if hidden else None
+        )
         X = lift.described(self.recipes)
         if columns:
             X = torch.cat((X, torch.tensor(columns, dtype=torch.float64).T), -1)
@@ -110,6 +112,11 @@ class Table:
         numbers = torch.tensor(list(parameter.descriptors.values()), dtype=torch.float64).T
         low, high = numbers.amin(0), numbers.amax(0)
         return (numbers - low) / (high - low)
+
+
+def mixed_of(space: SearchSpace) -> tuple[int, ...]:
+    """Positions of all components of mixtures."""
+    return tuple(i for _, places in space.mixtures for i in places)
 
 
 def encoded(space: SearchSpace, recipes: Sequence[Recipe]) -> Tensor:

@@ -85,7 +85,17 @@ def model_of(table: Table, aim: Aim, seed: int) -> Fitted:
 def _fit(table: Table, values: Tensor, variances: Tensor, *, drift: bool) -> VectorGP:
     X, lift, ordered, categorical = table.lifted(drift=drift)
     scales = torch.tensor([output.least_scale() for output in table.outputs], dtype=torch.float64)
-    return fit(X, values, variances, scales, ordered, categorical, counts=table.counts, lift=lift)
+    return fit(
+        X,
+        values,
+        variances,
+        scales,
+        ordered,
+        categorical,
+        counts=table.counts,
+        lift=lift,
+        recipes=table.recipes,
+    )
 
 
 def _drifts(table: Table, model: VectorGP, values: Tensor) -> bool:

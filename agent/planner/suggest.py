@@ -48,7 +48,7 @@ from solvus.agent.planner.explain import (
 )
 from solvus.agent.planner.expressions import names_in
 from solvus.agent.planner.feasibility import Feasibility, fit_feasibility
-from solvus.agent.planner.known import ReadingError, encoded, readings_of, table_of
+from solvus.agent.planner.known import ReadingError, encoded, mixed_of, readings_of, table_of
 from solvus.agent.planner.ladder import Step, choose, misfit_step, pattern_step, step_of
 from solvus.agent.planner.modelling import Fitted
 from solvus.agent.planner.observations import Observation, Proposal, Rule, Source
@@ -520,7 +520,10 @@ def suggest(request: PlanRequest) -> list[Proposal]:
     known = _known(request)
     needed = request.settings.method == "surrogate" and request.proposed + request.n > initial_count(request)
     step, skills, lowered = _step(known) if needed else (None, {}, "")
-    feasibility = fit_feasibility(known.made, known.products, known.space.ordered, known.space.categorical)
+    space = known.space
+    feasibility = fit_feasibility(
+        known.made, known.products, space.ordered, space.categorical, mixed_of(space)
+    )
     plan = _Plan(known, step, skills, lowered, feasibility)
     held = list(request.pending)
     proposals = []

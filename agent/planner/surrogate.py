@@ -53,6 +53,8 @@ FIT_FACTOR, FIT_GRADIENT = 1e9, 1e-3
 FIT_POINTS = 100
 """Hyper-parameters are fitted to at most so many experiments, half of them the latest; the posterior is of all. A few
 dozen numbers are known well enough from these, and the cost grows with the cube."""
+TRACE = 0.02
+"""Share of a mixture below which amounts count linearly and above which by their logarithm."""
 JITTER = 1e-8
 """On diagonals of noise-free covariances, in units of the data's variance."""
 CALIBRATED_FROM = 10
@@ -86,23 +88,29 @@ class Lift:
 
     Attributes
     ----------
+    mixed : positions of components of mixtures. What a mixture makes depends on ratios, and a trace of a stock may do
+        as much as a third of the pot, so their codes c are stretched to log(1 + c / TRACE) / log(1 + 1 / TRACE).
     tables : for each categorical position the descriptors of its choices, (choices, number of descriptors).
     hidden : values of coordinates that no recipe has (which campaign, when), for a recipe made next, (h,).
     width : coordinates of a recipe.
     """
 
     width: int
+    mixed: tuple[int, ...] = ()
     tables: tuple[tuple[int, Tensor], ...] = ()
     hidden: Tensor | None = None
 
     def described(self, A: Tensor) -> Tensor:
-        """Recipes (..., d) with the descriptors of their choices."""
-        return torch.cat((A, *(table[A[..., i].detach().long()] for i, table in self.tables)), -1)
+        """Recipes (..., d), stretched, with the descriptors of their choices."""
+        recipes = A
+        if self.mixed:
+            places = torch.tensor(self.mixed)
+            stretched = (A[..., places] / TRACE).log1p() / math.log1p(1.0 / TRACE)
+            recipes = A.index_copy(-1, places, stretched)
+        return torch.cat((recipes, *(table[A[..., i].detach().long()] for i, table in self.tables)), -1)
 
     def __call__(self, A: Tensor) -> Tensor:
-        """Recipes (..., d) as if made next; what is lifted already stays."""
-        if A.shape[-1] != self.width:
-            return A
+        """Recipes (..., d) as if made next."""
         A = self.described(A)
         if self.hidden is None:
             return A
@@ -115,7 +123,8 @@ class VectorGP:
 
     Attributes
     ----------
-    X : encoded recipes, lifted, (n, d). ordered, categorical : positions of the two kinds of coordinates in them.
+    recipes : encoded, (n, d). X : the same, lifted. ordered, categorical : positions of the two kinds of coordinates
+        in X.
     lengths (m, number ordered), choices (m, number categorical), amplitude, trend, noise (m,) : hyper-parameters of
     the formula: l, h, a, b and the noise variance.
     offset, scale : mean and standard deviation of the data, (m,). constant : the mean of the process, (m,).
@@ -125,6 +134,7 @@ class VectorGP:
     lift : of recipes to the model's coordinates.
     """
 
+    recipes: Tensor
     X: Tensor
     ordered: list[int]
     categorical: list[int]
@@ -144,26 +154,20 @@ class VectorGP:
     lift: Lift
 
     def kernel(self, A: Tensor, B: Tensor) -> Tensor:
-        """Covariance of standardised outputs, (m, a, b), for recipes (a, d) and (b, d)."""
-        A, B = self.lift(A), self.lift(B)
+        """Covariance of standardised outputs, (m, a, b), for lifted recipes (a, D) and (b, D)."""
         local = covariance(A, B, self.ordered, self.categorical, self.lengths, self.choices)
         straight = (A[:, self.ordered] - 0.5) @ (B[:, self.ordered] - 0.5).T
         return self.amplitude[:, None, None] * local + self.trend[:, None, None] * straight
 
     def _alone(self, A: Tensor) -> Tensor:
-        """Variance before any data, (m, a)."""
-        squares = ((self.lift(A)[:, self.ordered] - 0.5) ** 2).sum(-1)
+        """Variance before any data, (m, a), for lifted recipes."""
+        squares = ((A[:, self.ordered] - 0.5) ** 2).sum(-1)
         return self.amplitude[:, None] + self.trend[:, None] * squares
 
     def _half(self, A: Tensor) -> Tensor:
-        """root^-1 k(X, A), shape (m, n, a)."""
+        """root^-1 k(X, A), shape (m, n, a), for lifted recipes."""
         half: Tensor = torch.linalg.solve_triangular(self.root, self.kernel(self.X, A), upper=False)
         return half
-
-    @property
-    def recipes(self) -> Tensor:
-        """The experiments' recipes without what was lifted, (n, d)."""
-        return self.X[:, : self.lift.width]
 
     @property
     def spread(self) -> Tensor:
@@ -172,24 +176,29 @@ class VectorGP:
 
     def mean(self, A: Tensor) -> Tensor:
         """Posterior mean, (m, a)."""
-        standard = self.constant[:, None] + (self.kernel(A, self.X) @ self.weights[..., None])[..., 0]
+        standard = (
+            self.constant[:, None] + (self.kernel(self.lift(A), self.X) @ self.weights[..., None])[..., 0]
+        )
         mean: Tensor = self.offset[:, None] + self.scale[:, None] * standard
         return mean
 
     def variance(self, A: Tensor) -> Tensor:
         """Posterior variance without noise, (m, a)."""
+        A = self.lift(A)
         explained = (self._half(A) ** 2).sum(-2)
         variance: Tensor = (self._alone(A) - explained).clamp_min(JITTER) * self.spread[:, None] ** 2
         return variance
 
     def covariance(self, A: Tensor, B: Tensor) -> Tensor:
         """Posterior covariance without noise, (m, a, b)."""
+        A, B = self.lift(A), self.lift(B)
         reduced = self.kernel(A, B) - self._half(A).transpose(-1, -2) @ self._half(B)
         return reduced * self.spread[:, None, None] ** 2
 
     def moments(self, A: Tensor, held: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean (m, a) and variance (m, a) for A, and covariance (m, b, a) of held (b, d) with A; as the three above, at
         the cost of one."""
+        A, held = self.lift(A), self.lift(held)
         k = self.kernel(self.X, A)
         half = torch.linalg.solve_triangular(self.root, k, upper=False)
         standard = self.constant[:, None] + (k * self.weights[..., None]).sum(-2)
@@ -385,6 +394,7 @@ def fit(
     *,
     counts: Tensor | None = None,
     lift: Lift | None = None,
+    recipes: Tensor | None = None,
     prior: Noise = NOISE,
     trended: bool = True,
 ) -> VectorGP:
@@ -398,7 +408,7 @@ def fit(
         must not make the model certain that everything is like them.
     ordered, categorical : positions of the two kinds of coordinates.
     counts : repeats behind each row, (n,); ``variances`` are those of their means.
-    lift : how a recipe becomes a row of X.
+    lift : how a recipe becomes a row of X. recipes : before they were lifted, (n, d); X itself without a lift.
     trended : whether a and b of the formula are free; else they are 1 and 0.
     """
     offset, scale = Z.mean(0), torch.maximum(Z.std(0), smallest_scale)
@@ -413,10 +423,14 @@ def fit(
         trended,
     )
     theta = problem.part(_fitted_rows(len(X))).solve()
-    return _conditioned(problem, theta, offset, scale, lift or Lift(X.shape[1]))
+    return _conditioned(
+        problem, theta, offset, scale, lift or Lift(X.shape[1]), X if recipes is None else recipes
+    )
 
 
-def _conditioned(problem: _Problem, theta: Tensor, offset: Tensor, scale: Tensor, lift: Lift) -> VectorGP:
+def _conditioned(
+    problem: _Problem, theta: Tensor, offset: Tensor, scale: Tensor, lift: Lift, recipes: Tensor
+) -> VectorGP:
     """The model of all data at given hyper-parameters."""
     lengths, choices, amplitude, trend, noise = (part.exp() for part in problem.split(theta))
     root, constant, residual = problem.factor(theta, torch.arange(len(theta)))
@@ -429,6 +443,7 @@ def _conditioned(problem: _Problem, theta: Tensor, offset: Tensor, scale: Tensor
         inflation = torch.ones_like(inflation)
     left = problem.Z - weights / diagonal
     return VectorGP(
+        recipes,
         problem.X,
         problem.ordered,
         problem.categorical,
@@ -449,16 +464,14 @@ def _conditioned(problem: _Problem, theta: Tensor, offset: Tensor, scale: Tensor
     )
 
 
-def refitted(
-    model: VectorGP, Z: Tensor, variances: Tensor, counts: Tensor | None = None, X: Tensor | None = None
-) -> VectorGP:
+def refitted(model: VectorGP, Z: Tensor, variances: Tensor, counts: Tensor | None = None) -> VectorGP:
     """The model of other data at the same hyper-parameters and standardisation.
 
     Parameters
     ----------
-    Z, variances : (n, m), as in :func:`fit`. X : recipes, if they are others too, lifted.
+    Z, variances : (n, m), as in :func:`fit`.
     """
-    rows = model.X if X is None else X
+    rows = model.X
     problem = _Problem(
         rows,
         ((Z - model.offset) / model.scale).T,
@@ -470,4 +483,4 @@ def refitted(
     )
     others = torch.stack((model.amplitude, model.trend, model.noise), -1).log()
     theta = torch.cat((model.lengths.log(), model.choices.log(), others), -1)
-    return _conditioned(problem, theta, model.offset, model.scale, model.lift)
+    return _conditioned(problem, theta, model.offset, model.scale, model.lift, model.recipes)
