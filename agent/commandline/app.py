@@ -14,6 +14,7 @@ from solvus.agent.commandline.evaluate import evaluate_app
 from solvus.agent.commandline.identify import identify
 from solvus.agent.commandline.identify_series import identify_series
 from solvus.agent.commandline.library import library_app
+from solvus.agent.commandline.plan import plan
 from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.refine import refine
 from solvus.agent.commandline.report import report
@@ -49,6 +50,7 @@ def solvus(
 for verb in (
     demo,
     run,
+    plan,
     broker,
     lab,
     identify,
