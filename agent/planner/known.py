@@ -70,6 +70,11 @@ class Table:
     def earlier(self) -> bool:
         return any(row.campaign for row in self.rows)
 
+    def of(self, campaigns: set[int]) -> Table:
+        """The rows of some campaigns."""
+        kept = [i for i, row in enumerate(self.rows) if row.campaign in campaigns]
+        return Table(self.space, self.outputs, tuple(self.rows[i] for i in kept), self.recipes[kept])
+
     def readings(self, choice: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Values and variances (n, m) for one reading of every row."""
         picked = [row.readings[k] for row, k in zip(self.rows, choice, strict=True)]

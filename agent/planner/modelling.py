@@ -6,8 +6,8 @@
 - *Outliers*: an experiment whose leave-one-out z-score is beyond ``OUTLYING`` keeps its place with a variance as large
   as its contradiction, unless it is among the best: what looks like the target is settled by a replicate.
 - *Drift*: where leave-one-out residuals follow the order of the experiments, the order becomes a coordinate.
-- *Earlier campaigns* share the model with a choice for the campaign, whose h is learnt: a laboratory that has changed
-  gets a small one, and then teaches nothing.
+- *Earlier campaigns* share the model with a choice for the campaign, whose h is learnt. Each is taken in only while it
+  makes the left-out predictions of the present campaign's own experiments better: one that is unlike does no harm.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ NEVER_OUTLYING = 3
 """The best experiments, by their own values."""
 MEMBERS, SWEEPS = 4, 2
 """Assignments of ambiguous readings, and passes of the sampler that make each."""
+JUDGING = 3
+"""Experiments of the present campaign from which on earlier ones are judged by them."""
 DRIFT_FROM, DRIFT_LEVEL = 15, 1e-4
 """Experiments needed to see a drift, and the significance asked of it, over the number of outputs."""
 
@@ -64,6 +66,8 @@ def model_of(table: Table, aim: Aim, seed: int) -> Fitted:
     ----------
     aim : says which experiments are the best. seed : of the assignments.
     """
+    if table.earlier:
+        table = _with_those_that_help(table)
     likeliest = [0] * len(table.rows)
     values, variances = table.readings(likeliest)
     model, drift = _fit(table, values, variances, drift=False), False
@@ -75,11 +79,31 @@ def model_of(table: Table, aim: Aim, seed: int) -> Fitted:
         excess = (values.T - model.left_mean).T ** 2
         for row in outliers:
             variances[row] = variances[row] + excess[row]
-        model = refitted(model, values, variances, table.counts)
+        model = _fit(table, values, variances, drift=drift)
     members = [model]
     if any(row.ambiguous for row in table.rows):
         members += _assignments(table, model, outliers, variances, seed)
     return Fitted(table, tuple(members), values, tuple(outliers), drift)
+
+
+def _with_those_that_help(table: Table) -> Table:
+    """The present campaign with every earlier one that by itself predicts it better than nothing does."""
+    campaigns = sorted({row.campaign for row in table.rows if row.campaign})
+    alone = table.of({0})
+    if len(alone.rows) < JUDGING:
+        return table
+    without = _predictive(alone)
+    helping = {c for c in campaigns if _predictive(table.of({0, c})) > without}
+    return table.of({0, *helping})
+
+
+def _predictive(table: Table) -> float:
+    """Log density that left-out predictions give to the present campaign's experiments, by their likeliest readings."""
+    values, variances = table.readings([0] * len(table.rows))
+    model = _fit(table, values, variances, drift=False)
+    present = [i for i, row in enumerate(table.rows) if not row.campaign]
+    z = (values.T - model.left_mean)[:, present] / model.left_sd[:, present]
+    return float((-0.5 * z**2 - model.left_sd[:, present].log()).sum())
 
 
 def _fit(table: Table, values: Tensor, variances: Tensor, *, drift: bool) -> VectorGP:

@@ -1,4 +1,4 @@
-"""The planner behind the suggest/ingest protocol of other orchestrators, so that it can be the brain of their laboratory.
+"""The planner behind the suggest/ingest protocol of other orchestrators: the brain of somebody else's laboratory.
 
 The protocol is the one that bluesky's blop and its relatives use: ``suggest(n)`` gives points, plain dictionaries with
 an ``_id``; ``ingest(points)`` takes points back with what came of them. Nothing but plain data goes through this door:
