@@ -35,7 +35,7 @@ from solvus.agent.planner.observations import Proposal
 from solvus.agent.recognition import Recognition
 from solvus.agent.reduction import DeviceReduction
 from solvus.agent.side_jobs import CampaignBroken, SideJobs
-from solvus.agent.snapshot import Snapshot, as_experiment, as_observation, replicate_proposal
+from solvus.agent.snapshot import Snapshot, as_experiment, plan_request, replicate_proposal
 from solvus.agent.states import ExperimentState
 from solvus.agent.transitions import move_experiment
 from solvus.agent.workers import Workers
@@ -206,18 +206,7 @@ class CampaignLoop:
         return None
 
     async def _plan(self, rows: Sequence[ExperimentRow], count: int) -> None:
-        observations = [o for o in map(as_observation, rows) if o is not None]
-        pending = [e.recipe for e in map(as_experiment, rows) if e.active]
-        request = {
-            "space": self.campaign.search_space.model_dump(mode="json"),
-            "target": self.target.descriptors.model_dump(mode="json"),
-            "observations": [o.model_dump(mode="json") for o in observations],
-            "pending": pending,
-            "n": count,
-            "seed": self.campaign.seed,
-            "proposed": sum(row.replicate_of is None for row in rows),
-            "settings": self.campaign.planner.model_dump(mode="json"),
-        }
+        request = plan_request(self.campaign, self.target.descriptors, rows, count)
         answer = await self._workers.run("plan", jobs.suggest, json.dumps(request))
         for proposal in PROPOSALS.validate_json(answer)[: await self._still_wanted()]:
             await self._propose(proposal, None, 0)

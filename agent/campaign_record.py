@@ -136,7 +136,7 @@ def _experiment(row: ExperimentRow, proposal: Proposal, space: SearchSpace) -> E
     stored = row.identification
     experiment = as_experiment(row)
     # The ledger's text is sorted by name; people know the order of their own campaign file.
-    ordered = {p.name: experiment.recipe[p.name] for p in space.parameters if p.name in experiment.recipe}
+    ordered = {name: experiment.recipe[name] for name in space.names if name in experiment.recipe}
     return ExperimentRecord(
         experiment=replace(experiment, recipe=ordered),
         proposal=proposal,

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from solvus.agent.planner.search_space import Categorical, Recipe, SearchSpace
-from solvus.drivers.messages import ParameterSpec
+from solvus.agent.planner.search_space import (
+    Continuous,
+    Fixed,
+    Ordinal,
+    Recipe,
+    SearchSpace,
+    Shown,
+)
+from solvus.drivers.messages import ParameterSpec, Value
 
 
 class LimitError(ValueError):
@@ -26,6 +33,16 @@ def check_recipe(recipe: Recipe, space: SearchSpace, specs: Iterable[ParameterSp
     return None
 
 
+def _corners(space: SearchSpace, shown: Shown) -> tuple[Value, ...]:
+    """The extreme values that a recipe may set."""
+    parameter = next((p for p in space.parameters if p.name == shown.name), None)
+    if parameter is None or not shown.choices:
+        return shown.limits
+    if isinstance(parameter, Fixed):
+        return (parameter.value,)
+    return parameter.levels if isinstance(parameter, Ordinal) else shown.choices
+
+
 def check_space(space: SearchSpace, device: str, specs: Iterable[ParameterSpec]) -> None:
     """Refuse a search space that a device cannot serve to its corners.
 
@@ -35,28 +52,26 @@ def check_space(space: SearchSpace, device: str, specs: Iterable[ParameterSpec])
         Naming the parameter, the limit and the device.
     """
     by_name = {spec.name: spec for spec in specs}
-    wanted = {p.name for p in space.parameters}
+    wanted = set(space.names)
+    whole = {p.name for p in space.parameters if not isinstance(p, Continuous)}
     for name in by_name.keys() - wanted:
         raise LimitError(f"search_space: {device} needs {name}; add it to the parameters")
-    for parameter in space.parameters:
+    for parameter in space.shown:
         spec = by_name.get(parameter.name)
         if spec is None:
             raise LimitError(
                 f"search_space: {device} takes no {parameter.name}; it takes {', '.join(sorted(by_name))}"
             )
-        if not isinstance(parameter, Categorical) and spec.unit != parameter.unit:
+        if spec.kind != "categorical" and spec.unit != parameter.unit:
             raise LimitError(
                 f"search_space: {parameter.name} is given in {parameter.unit or 'no unit'}, "
                 f"{device} takes it in {spec.unit or 'no unit'}"
             )
-        if spec.kind == "integer" and parameter.kind == "continuous":
+        if spec.kind == "integer" and not parameter.choices and parameter.name not in whole:
             raise LimitError(
                 f"search_space: {parameter.name} is continuous, {device} takes whole numbers; make it integer"
             )
-        corners = (
-            parameter.choices if isinstance(parameter, Categorical) else (parameter.lower, parameter.upper)
-        )
-        for value in corners:
+        for value in _corners(space, parameter):
             refusal = spec.refusal(value)
             if refusal is not None:
                 raise LimitError(f"search_space: {refusal} (limit of {device}); narrow the parameter")

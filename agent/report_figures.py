@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from solvus.agent.campaign_record import ExperimentRecord
 from solvus.agent.outcomes import Outcome, best_so_far, distance_of, outcome_of
-from solvus.agent.planner.search_space import Categorical, Continuous, Parameter, SearchSpace
+from solvus.agent.planner.search_space import SearchSpace, Shown
 from solvus.models.pattern import FloatVector, Pattern
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8c8c8c"
@@ -229,8 +229,9 @@ def recipes_figure(
     records: Sequence[ExperimentRecord], space: SearchSpace, best: ExperimentRecord | None
 ) -> bytes:
     """Each parameter against experiment number, coloured by the distance to the target."""
-    columns = min(3, space.dimensions)
-    rows = -(-space.dimensions // columns)
+    shown = [p for p in space.shown if len(p.choices) != 1]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
     figure = _figure(9.0, 0.4 + 2.1 * rows)
     panels = np.atleast_1d(np.asarray(figure.subplots(rows, columns, sharex=True))).ravel()
     scored = [r for r in records if distance_of(r.experiment) is not None]
@@ -238,12 +239,13 @@ def recipes_figure(
     least = min(distances, default=LEAST_DISTANCE)
     # A range of no width has no colours.
     norm = LogNorm(least, max([*distances, 1.01 * least]))
-    for i, parameter in enumerate(space.parameters):
+    for i, parameter in enumerate(shown):
         axes = panels[i]
         _one_parameter(axes, parameter, records, best)
         axes.scatter(
             [r.number for r in scored],
             [_height(parameter, r) for r in scored],
+            plotnonfinite=False,
             c=distances,
             cmap="viridis_r",
             norm=norm,
@@ -252,10 +254,10 @@ def recipes_figure(
             linewidths=0.4,
             zorder=3,
         )
-        if i >= space.dimensions - columns:
+        if i >= len(shown) - columns:
             axes.tick_params(labelbottom=True)
             axes.set_xlabel("experiment", fontsize=9)
-    for spare in panels[space.dimensions :]:
+    for spare in panels[len(shown) :]:
         spare.set_visible(False)
     if scored:
         bar = figure.colorbar(
@@ -267,7 +269,7 @@ def recipes_figure(
 
 
 def _one_parameter(
-    axes: Axes, parameter: Parameter, records: Sequence[ExperimentRecord], best: ExperimentRecord | None
+    axes: Axes, parameter: Shown, records: Sequence[ExperimentRecord], best: ExperimentRecord | None
 ) -> None:
     """Scale and title, crosses for what has no distance, and a ring around the best."""
     others = [r for r in records if distance_of(r.experiment) is None]
@@ -282,26 +284,27 @@ def _one_parameter(
     _tidy(axes)
 
 
-def _height(parameter: Parameter, record: ExperimentRecord) -> float:
-    value = record.experiment.recipe[parameter.name]
-    return parameter.choices.index(str(value)) if isinstance(parameter, Categorical) else float(value)
+def _height(parameter: Shown, record: ExperimentRecord) -> float:
+    """NaN where the recipe does not set it."""
+    value = record.experiment.recipe.get(parameter.name)
+    return float("nan") if value is None else parameter.height(value)
 
 
-def with_unit(parameter: Parameter) -> str:
-    unit = "" if isinstance(parameter, Categorical) else parameter.unit
-    return f"{parameter.name} ({unit})" if unit else parameter.name
+def with_unit(parameter: Shown) -> str:
+    return f"{parameter.name} ({parameter.unit})" if parameter.unit else parameter.name
 
 
-def _scale(axes: Axes, parameter: Parameter) -> None:
-    if isinstance(parameter, Categorical):
+def _scale(axes: Axes, parameter: Shown) -> None:
+    if parameter.choices:
         axes.set_yticks(range(len(parameter.choices)), list(parameter.choices))
         axes.set_ylim(-0.5, len(parameter.choices) - 0.5)
         return
-    margin = PANEL_MARGIN * (parameter.upper - parameter.lower)
-    low, high = parameter.lower - margin, parameter.upper + margin
-    if isinstance(parameter, Continuous) and parameter.scale == "log":
+    lower, upper = parameter.limits
+    margin = PANEL_MARGIN * (upper - lower)
+    low, high = lower - margin, upper + margin
+    if parameter.logarithmic:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        factor = (parameter.upper / parameter.lower) ** PANEL_MARGIN
-        low, high = parameter.lower / factor, parameter.upper * factor
+        factor = (upper / lower) ** PANEL_MARGIN
+        low, high = lower / factor, upper * factor
     axes.set_ylim(low, high)

@@ -20,7 +20,7 @@ from solvus.agent.outcomes import (
     short_value,
     structure_of,
 )
-from solvus.agent.planner.search_space import Categorical, SearchSpace
+from solvus.agent.planner.search_space import SearchSpace
 from solvus.agent.report_figures import Comparison, with_unit
 from solvus.agent.scoring import Goal
 from solvus.models.identification import Identification
@@ -232,13 +232,10 @@ def _best(report: Report) -> str:
 
 def _recipe_table(best: ExperimentRecord, space: SearchSpace) -> str:
     rows = []
-    for parameter in space.parameters:
-        value = short_value(best.experiment.recipe[parameter.name])
-        if isinstance(parameter, Categorical):
-            rows.append((parameter.name, value, "", f"one of {', '.join(parameter.choices)}"))
-        else:
-            searched = f"{parameter.lower:g} to {parameter.upper:g}"
-            rows.append((parameter.name, value, parameter.unit, searched))
+    for parameter in space.shown:
+        if parameter.name in best.experiment.recipe:
+            value = short_value(best.experiment.recipe[parameter.name])
+            rows.append((parameter.name, value, parameter.unit, parameter.searched))
     return table(("parameter", "value", "unit", "searched"), rows, numbers=frozenset({1}))
 
 
@@ -271,7 +268,7 @@ def descriptor_words(identification: Identification) -> str:
 def _experiments(record: CampaignRecord) -> str:
     if not record.experiments:
         return "<p>None was made.</p>"
-    names = ", ".join(with_unit(p) for p in record.campaign.search_space.parameters)
+    names = ", ".join(with_unit(p) for p in record.campaign.search_space.shown)
     best = record.best
     head = ("#", "source", "recipe", "outcome", "structure", "D (Å)", "distance", "remark")
     rows = [_experiment_row(r) for r in record.experiments]

@@ -10,6 +10,7 @@ in units of tolerance: 1 means off by one tolerance on (weighted) average.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self
@@ -40,7 +41,8 @@ class Goal(BaseModel):
     """What one descriptor should be.
 
     ``tolerance`` is how far off still counts as found. With ``at_least`` everything above ``value`` is as
-    good as ``value`` itself, and down to ``value - tolerance`` counts as found.
+    good as ``value`` itself, and down to ``value - tolerance`` counts as found; with ``at_most`` the same the other
+    way round, for what is to be avoided.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -49,20 +51,54 @@ class Goal(BaseModel):
     tolerance: float = Field(gt=0.0)
     weight: float = Field(default=1.0, gt=0.0)
     at_least: bool = False
+    at_most: bool = False
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        if self.at_least and self.at_most:
+            raise ValueError("goal: at_least and at_most contradict each other; leave one out")
+        return self
+
+
+class Bound(BaseModel):
+    """What one descriptor must keep to, whatever the goals: a purity, say. Not better for being exceeded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _is_a_bound(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("bound: give at_least, at_most or both")
+        if self.at_least is not None and self.at_most is not None and not self.at_least < self.at_most:
+            raise ValueError("bound: at_least must be below at_most")
+        return self
+
+    @property
+    def limits(self) -> tuple[float, ...]:
+        return tuple(limit for limit in (self.at_least, self.at_most) if limit is not None)
+
+    def rooms(self, value: Any) -> tuple[Any, ...]:
+        """How far within each of its limits a number, array or tensor is; negative beyond."""
+        low = () if self.at_least is None else (value - self.at_least,)
+        return low if self.at_most is None else (*low, self.at_most - value)
 
 
 class TargetDescriptors(BaseModel):
-    """The target as the planner sees it: goals by descriptor name, and the family that must come out on
-    top."""
+    """The target as the planner sees it: goals by descriptor name (a share of a phase to be had or avoided, a size, a
+    length), bounds that must be kept, and the family that must come out on top."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     goals: dict[str, Goal] = Field(min_length=1)
+    bounds: dict[str, Bound] = {}
     family: str | None = None
 
     @model_validator(mode="after")
     def _names_are_given(self) -> Self:
-        if any(not name.strip() for name in self.goals):
+        if any(not name.strip() for name in (*self.goals, *self.bounds)):
             raise ValueError("goals: a goal without a name; give the name of a descriptor")
         return self
 
@@ -101,6 +137,8 @@ def squared_distance(columns: Sequence[Any], goals: Sequence[Goal]) -> Any:
         deviation = (z - goal.value) / goal.tolerance
         if goal.at_least:
             deviation = deviation * (deviation < 0)
+        if goal.at_most:
+            deviation = deviation * (deviation > 0)
         total = total + goal.weight * deviation**2
     return total / sum(goal.weight for goal in goals)
 
@@ -120,11 +158,23 @@ def probability_within(descriptor: Descriptor, goal: Goal) -> float:
     """
     if descriptor.lower_bound and not goal.at_least:
         return 0.0
-    low, high = goal.value - goal.tolerance, goal.value + goal.tolerance
+    low = -math.inf if goal.at_most else goal.value - goal.tolerance
+    high = math.inf if goal.at_least else goal.value + goal.tolerance
+    return _probability_between(descriptor, low, high)
+
+
+def _probability_between(descriptor: Descriptor, low: float, high: float) -> float:
     if descriptor.sd == 0.0:
-        return float(low <= descriptor.mean and (goal.at_least or descriptor.mean <= high))
-    above = 0.0 if goal.at_least else float(ndtr((descriptor.mean - high) / descriptor.sd))
+        return float(low <= descriptor.mean <= high)
+    above = float(ndtr((descriptor.mean - high) / descriptor.sd))
     return max(0.0, float(ndtr((descriptor.mean - low) / descriptor.sd)) - above)
+
+
+def probability_kept(descriptor: Descriptor, bound: Bound) -> float:
+    """Probability that the descriptor keeps to a bound."""
+    low = -math.inf if bound.at_least is None else bound.at_least
+    high = math.inf if bound.at_most is None else bound.at_most
+    return _probability_between(descriptor, low, high)
 
 
 def leading_family(identification: Identification) -> str | None:
@@ -162,7 +212,7 @@ def score(identification: Identification, target: TargetDescriptors, threshold: 
     family = leading_family(identification)
     if identification.verdict != "identified":
         return Score(trusted=False, family=family)
-    missing = [name for name in target.goals if name not in identification.descriptors]
+    missing = [name for name in (*target.goals, *target.bounds) if name not in identification.descriptors]
     if missing:
         known = ", ".join(identification.descriptors)
         raise ScoringError(f"goals: {missing[0]} is no descriptor of the identification; there are {known}")
@@ -172,6 +222,8 @@ def score(identification: Identification, target: TargetDescriptors, threshold: 
     columns = [d.mean + d.sd * normals[:, j] for j, d in enumerate(descriptors)]
     distance = np.sqrt(squared_distance(columns, goals))
     within = float(np.prod([probability_within(d, g) for d, g in zip(descriptors, goals, strict=True)]))
+    for name, bound in target.bounds.items():
+        within *= probability_kept(identification.descriptors[name], bound)
     return Score(
         trusted=True,
         distance_mean=float(distance.mean()),

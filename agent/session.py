@@ -20,6 +20,7 @@ from solvus.agent.campaign_loop import CampaignLoop, EndState
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import CampaignRow, PatternRow
 from solvus.agent.reduction import DeviceReduction, reductions_of
+from solvus.agent.scoring import TargetDescriptors
 from solvus.agent.snapshot import Snapshot
 from solvus.agent.workers import JobFailed, Workers
 from solvus.drivers.laboratory import Laboratory
@@ -144,7 +145,11 @@ async def check_ground(ledger: Ledger, campaign_id: str, bench: Bench, target: j
                 "resume: the laboratory's devices differ from those the campaign began with; put their settings back"
             ]
         )
-    if recorded_target(target) != started["target"]:
+    recorded = dict(started["target"])
+    recorded["descriptors"] = TargetDescriptors.model_validate(recorded["descriptors"]).model_dump(
+        mode="json"
+    )
+    if recorded_target(target) != recorded:
         raise ConfigurationError(
             [
                 "resume: the target's file has changed since the campaign began; put it back, or begin a new campaign"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from solvus import __version__
+from solvus.agent.campaign import Campaign
 from solvus.agent.decide import Experiment
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.planner.observations import Observation, Outcome, Proposal
-from solvus.agent.scoring import Score
+from solvus.agent.scoring import Score, TargetDescriptors
 from solvus.agent.states import ExperimentState
 from solvus.drivers.messages import AgentState
 from solvus.models.identification import Descriptor, Identification
@@ -74,6 +76,24 @@ def as_observation(row: ExperimentRow) -> Observation | None:
         outcome=outcome,
         descriptors=descriptors,
     )
+
+
+def plan_request(
+    campaign: Campaign, target: TargetDescriptors, rows: Sequence[ExperimentRow], count: int
+) -> dict[str, Any]:
+    """What the planner is asked, as JSON: all that the next ``count`` proposals depend on. A replay asks the same."""
+    observations = [o for o in map(as_observation, rows) if o is not None]
+    return {
+        "space": campaign.search_space.model_dump(mode="json"),
+        "target": target.model_dump(mode="json"),
+        "observations": [o.model_dump(mode="json") for o in observations],
+        "pending": [e.recipe for e in map(as_experiment, rows) if e.active],
+        "n": count,
+        "seed": campaign.seed,
+        "proposed": sum(row.replicate_of is None for row in rows),
+        "settings": campaign.planner.model_dump(mode="json"),
+        "budget": campaign.budget.experiments,
+    }
 
 
 def replicate_proposal(rows: Sequence[ExperimentRow], first: Experiment) -> Proposal:

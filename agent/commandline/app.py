@@ -15,6 +15,7 @@ from solvus.agent.commandline.identify import identify
 from solvus.agent.commandline.identify_series import identify_series
 from solvus.agent.commandline.latent import latent_app
 from solvus.agent.commandline.library import library_app
+from solvus.agent.commandline.plan import plan
 from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.refine import refine
 from solvus.agent.commandline.report import report
@@ -50,6 +51,7 @@ def solvus(
 for verb in (
     demo,
     run,
+    plan,
     broker,
     lab,
     identify,

@@ -3,15 +3,21 @@ it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from botorch.sampling.qmc import NormalQMCEngine
 from torch import Tensor
 
+from solvus.agent.planner.expressions import evaluate
 from solvus.agent.planner.feasibility import Feasibility
-from solvus.agent.planner.observations import Alternative, Distance, Neighbour, Observation, Source
-from solvus.agent.planner.outputs import Output, distance_squared, natural
-from solvus.agent.planner.search_space import SearchSpace
-from solvus.agent.planner.surrogate import VectorGP
+from solvus.agent.planner.known import encoded
+from solvus.agent.planner.modelling import Fitted
+from solvus.agent.planner.observations import Alternative, Check, Distance, Neighbour, Observation, Proposal
+from solvus.agent.planner.outputs import distance_squared, natural
+from solvus.agent.planner.search_space import Recipe, SearchSpace
+from solvus.agent.planner.stopping import within
 from solvus.models.identification import Descriptor
 
 PREDICTION_DRAWS = 512
@@ -27,6 +33,16 @@ LESS_LIKELY = 0.8
 """A product counts as the less likely one below this ratio."""
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """Expected descriptors and distance of one recipe, and the probability that all bounds are kept (``None`` without
+    any)."""
+
+    descriptors: dict[str, Descriptor]
+    distance: Distance
+    kept: float | None
+
+
 def separation(space: SearchSpace, A: Tensor, x: Tensor) -> Tensor:
     """Distance of recipes (a, d) from one recipe (1, d), shape (a,): Euclidean, a different choice counting
     1."""
@@ -36,26 +52,35 @@ def separation(space: SearchSpace, A: Tensor, x: Tensor) -> Tensor:
     return distances
 
 
-def predict(
-    model: VectorGP, outputs: tuple[Output, ...], x: Tensor
-) -> tuple[dict[str, Descriptor], Distance]:
-    """Expected descriptors and distance for one recipe (1, d), with their spread, in natural units."""
+def predict(fitted: Fitted, x: Tensor) -> Prediction:
+    """What is expected of one recipe (1, d), with its spread, in natural units and over all readings."""
+    outputs = fitted.table.outputs
     engine = NormalQMCEngine(len(outputs), seed=PREDICTION_SEED, inv_transform=True)
     normals = engine.draw(PREDICTION_DRAWS, dtype=torch.float64)
     assert normals is not None  # noqa: S101 -- it is None only when a tensor to fill is passed
-    values = model.mean(x)[:, 0] + model.variance(x)[:, 0].sqrt() * normals
+    values = torch.cat(
+        [model.mean(x)[:, 0] + model.variance(x)[:, 0].sqrt() * normals for model in fitted.members]
+    )
     descriptors = {
         output.name: Descriptor(mean=float(z.mean()), sd=float(z.std()))
         for output, z in zip(outputs, natural(outputs, values), strict=True)
     }
     distances = distance_squared(outputs, values).sqrt()
-    return descriptors, Distance(mean=float(distances.mean()), sd=float(distances.std()))
+    bounded = tuple(
+        output
+        if output.bound is None
+        else output.__class__(output.name, output.goal, output.bound, aimed=False)
+        for output in outputs
+        if output.bound is not None
+    )
+    columns = [j for j, output in enumerate(outputs) if output.bound is not None]
+    kept = float(within(bounded, values[:, columns]).double().mean()) if bounded else None
+    return Prediction(descriptors, Distance(mean=float(distances.mean()), sd=float(distances.std())), kept)
 
 
 def losers(
     space: SearchSpace,
-    model: VectorGP,
-    outputs: tuple[Output, ...],
+    fitted: Fitted,
     feasibility: Feasibility | None,
     x: Tensor,
     found: Tensor,
@@ -63,7 +88,7 @@ def losers(
 ) -> tuple[Alternative, ...]:
     """The best candidates (k, d), given best first with their a(x) (k,), that differ from the choice (1,
     d)."""
-    _, chosen = predict(model, outputs, x)
+    chosen = predict(fitted, x).distance
     probability = 1.0 if feasibility is None else float(feasibility.probability(x)[0])
     listed: list[Alternative] = []
     seen = x
@@ -73,7 +98,7 @@ def losers(
         if bool((separation(space, seen.clone(), row[None]) < DIFFERENT).any()):
             continue
         seen = torch.cat((seen, row[None]))
-        _, distance = predict(model, outputs, row[None])
+        distance = predict(fitted, row[None]).distance
         other = 1.0 if feasibility is None else float(feasibility.probability(row[None])[0])
         listed.append(
             Alternative(
@@ -95,57 +120,96 @@ def _why_lost(chosen: Distance, other: Distance, probability: float, other_proba
     return "smaller expected improvement"
 
 
-def nearest(space: SearchSpace, ok: tuple[Observation, ...], X: Tensor, x: Tensor) -> tuple[Neighbour, ...]:
-    """The trusted experiments (n, d) nearest to one recipe (1, d)."""
-    distances = separation(space, X.clone(), x)
+def nearest(space: SearchSpace, ok: Sequence[Observation], x: Tensor) -> tuple[Neighbour, ...]:
+    """The trusted experiments nearest to one recipe (1, d)."""
+    distances = separation(space, encoded(space, [o.recipe for o in ok]), x)
     order = distances.argsort(stable=True)[:NEIGHBOURS].tolist()
     return tuple(Neighbour(experiment=ok[i].experiment, distance=float(distances[i])) for i in order)
 
 
+def checks_of(space: SearchSpace, recipe: Recipe) -> tuple[Check, ...]:
+    """Every constraint with what it comes to."""
+    numbers = space.numbers(recipe)
+    return tuple(
+        Check(
+            constraint=constraint.text,
+            amount=float(constraint.amount(numbers, lambda name, choice: float(recipe.get(name) == choice))),
+            lower=constraint.lower,
+            upper=constraint.upper,
+        )
+        for constraint in space.constraints
+    )
+
+
+def cost_of(cost: str | None, space: SearchSpace, recipe: Recipe) -> float | None:
+    """What the experiment costs, ``None`` where nothing is said of it."""
+    if cost is None:
+        return None
+    return float(
+        evaluate(cost, space.numbers(recipe), lambda name, choice: float(recipe.get(name) == choice))
+    )
+
+
 def hyperparameters(
-    space: SearchSpace, outputs: tuple[Output, ...], model: VectorGP | None, feasibility: Feasibility | None
+    space: SearchSpace, fitted: Fitted | None, feasibility: Feasibility | None
 ) -> dict[str, dict[str, float]]:
-    """The fitted numbers by model and name; lengths carry the parameter's name."""
-    names = [p.name for p in space.parameters]
+    """The fitted numbers by model and name; lengths carry the name of their coordinate."""
     result: dict[str, dict[str, float]] = {}
-    for j, output in enumerate(outputs if model is not None else ()):
-        assert model is not None  # noqa: S101 -- there are no outputs to loop over without a model
-        numbers = {
-            f"length:{names[i]}": float(v) for i, v in zip(space.ordered, model.lengths[j], strict=True)
-        }
-        numbers |= {
-            f"choice:{names[i]}": float(v) for i, v in zip(space.categorical, model.choices[j], strict=True)
-        }
-        for name in ("noise", "offset", "scale", "constant", "inflation"):
-            numbers[name] = float(getattr(model, name)[j])
-        result[output.name] = numbers
+    if fitted is not None:
+        model = fitted.model
+        names = _coordinate_names(space, fitted)
+        for j, output in enumerate(fitted.table.outputs):
+            numbers = {
+                f"length:{names[i]}": float(v) for i, v in zip(model.ordered, model.lengths[j], strict=True)
+            }
+            numbers |= {
+                f"choice:{names[i]}": float(v)
+                for i, v in zip(model.categorical, model.choices[j], strict=True)
+            }
+            for name in ("amplitude", "trend", "noise", "offset", "scale", "constant", "inflation"):
+                numbers[name] = float(getattr(model, name)[j])
+            result[output.name] = numbers
     if feasibility is not None:
-        result["feasibility"] = {"length": feasibility.length, "offset": feasibility.offset}
+        result["feasibility"] = {
+            "length": feasibility.length,
+            "trend": feasibility.trend,
+            "offset": feasibility.offset,
+        }
     return result
 
 
-def describe(
-    source: Source,
-    fallback: str,
-    predicted: dict[str, Descriptor],
-    distance: Distance | None,
-    probability: float,
-    neighbours: tuple[Neighbour, ...],
-) -> str:
+def _coordinate_names(space: SearchSpace, fitted: Fitted) -> list[str]:
+    """Names of the model's coordinates: the recipe's, the descriptors of its choices, and the hidden ones."""
+    names = [c.name for c in space.coordinates]
+    for i, _ in fitted.model.lift.tables:
+        parameter = space.coordinates[i].parameter
+        names += [f"{names[i]}.{name}" for name in getattr(parameter, "descriptors", {})]
+    names += ["order"] if fitted.drift else []
+    return names + (["campaign"] if fitted.table.earlier else [])
+
+
+def describe(proposal: Proposal, mode: str) -> str:
     """The proposal in one line."""
+    p = proposal
     parts = []
-    if source == "sobol":
-        parts.append("fills the space evenly" if not fallback else f"fills the space evenly: {fallback}")
-    elif fallback:
-        parts.append(fallback)
-    if distance is not None:
-        parts.append(f"expected {distance.mean:.2g} ± {distance.sd:.2g} tolerances from the target")
-        parts.append(", ".join(f"{name} {d.mean:.3g} ± {d.sd:.2g}" for name, d in predicted.items()))
-    if probability < 1.0:
-        parts.append(f"gives a product with probability {probability:.2f}")
-    if neighbours:
-        parts.append(
-            f"nearest known is experiment {neighbours[0].experiment} at {neighbours[0].distance:.2g}"
-        )
+    if p.source == "sobol":
+        parts.append("fills the space evenly" if not p.fallback else f"fills the space evenly: {p.fallback}")
+    elif p.fallback:
+        parts.append(p.fallback)
+    if p.predicted_distance is not None:
+        if mode == "explore":
+            parts.append("expected to differ most from what is known")
+        elif p.level == "descriptors":
+            d = p.predicted_distance
+            parts.append(f"expected {d.mean:.2g} ± {d.sd:.2g} tolerances from the target")
+        parts.append(", ".join(f"{name} {d.mean:.3g} ± {d.sd:.2g}" for name, d in p.predicted.items()))
+    if p.bounds_kept is not None:
+        parts.append(f"keeps to the bounds with probability {p.bounds_kept:.2f}")
+    if p.probability_feasible < 1.0:
+        parts.append(f"gives a product with probability {p.probability_feasible:.2f}")
+    if p.cost is not None:
+        parts.append(f"costs {p.cost:.3g}")
+    if p.nearest:
+        parts.append(f"nearest known is experiment {p.nearest[0].experiment} at {p.nearest[0].distance:.2g}")
     line = "; ".join(parts)
     return line[0].upper() + line[1:] + "."

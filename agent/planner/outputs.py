@@ -15,9 +15,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from solvus.agent.scoring import Goal, squared_distance
+from solvus.agent.scoring import Bound, Goal, TargetDescriptors, squared_distance
 from solvus.models.identification import Descriptor
 
 SHARE_OFFSET = 0.05
@@ -39,18 +40,29 @@ class OutputError(ValueError):
     """A descriptor value that cannot be modelled; one sentence names the descriptor."""
 
 
+LENGTHS = frozenset({"diameter", "n_atoms"})
+"""Descriptors that vary by factors."""
+BOUND_SHARPNESS = 0.05
+"""Width of the smooth step at a bound, in tolerances."""
+BOUND_TOLERANCE = 0.1
+"""Of a bound, for the unit of a descriptor that has no goal: a tenth of a share, or of the value."""
+
+
 @dataclass(frozen=True)
 class Output:
-    """One descriptor that the target has a goal for."""
+    """One descriptor that the target has a goal or a bound for."""
 
     name: str
     goal: Goal
+    bound: Bound | None = None
+    aimed: bool = True
+    """Whether the goal counts; an output that only has a bound has a goal for its unit alone."""
 
     @property
     def kind(self) -> Literal["share", "length", "plain"]:
         if self.name.startswith("fraction:"):
             return "share"
-        return "length" if self.name == "diameter" else "plain"
+        return "length" if self.name in LENGTHS else "plain"
 
     def to_model(self, descriptor: Descriptor) -> tuple[float, float]:
         """Value and variance in the model's unit; the variance by linear error propagation.
@@ -90,6 +102,30 @@ class Output:
         return values
 
 
+def outputs_of(target: TargetDescriptors) -> tuple[Output, ...]:
+    """Everything that has to be modelled for a target: what has a goal first."""
+    found = [Output(name, goal, target.bounds.get(name)) for name, goal in target.goals.items()]
+    for name, bound in target.bounds.items():
+        if name not in target.goals:
+            limit = bound.limits[0]
+            tolerance = BOUND_TOLERANCE * (1.0 if name.startswith("fraction:") else abs(limit) or 1.0)
+            goal = Goal(value=limit, tolerance=tolerance)
+            found.append(Output(name, goal, bound, aimed=False))
+    return tuple(found)
+
+
+def log_kept(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
+    """Logarithm of a smooth indicator of all bounds, shape (...), from model values (..., m); 0 without bounds."""
+    total = torch.zeros(values.shape[:-1], dtype=values.dtype)
+    for j, output in enumerate(outputs):
+        if output.bound is not None:
+            for room in output.bound.rooms(output.to_natural(values[..., j])):
+                total = total + torch.nn.functional.logsigmoid(
+                    room / (BOUND_SHARPNESS * output.goal.tolerance)
+                )
+    return total
+
+
 def natural(outputs: tuple[Output, ...], values: Tensor) -> list[Tensor]:
     """Descriptors in their natural units, one tensor (...) for each output, from model values (..., m)."""
     return [output.to_natural(values[..., j]) for j, output in enumerate(outputs)]
@@ -97,7 +133,8 @@ def natural(outputs: tuple[Output, ...], values: Tensor) -> list[Tensor]:
 
 def distance_squared(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
     """Squared distance to the target in tolerances, shape (...), from model values (..., m)."""
-    squared: Tensor = squared_distance(natural(outputs, values), [o.goal for o in outputs])
+    aimed = [(column, o.goal) for column, o in zip(natural(outputs, values), outputs, strict=True) if o.aimed]
+    squared: Tensor = squared_distance([column for column, _ in aimed], [goal for _, goal in aimed])
     return squared
 
 

@@ -11,10 +11,11 @@ from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.suggest import (
+    EarlierCampaign,
     PlannerError,
     PlanRequest,
     check,
-    outputs_of,
+    outputs_for,
     suggest,
 )
 from solvus.agent.scoring import TargetDescriptors
@@ -30,18 +31,29 @@ class Planner:
 
     Parameters
     ----------
+    target : ``None`` only to explore, see :class:`PlannerSettings`.
     seed : of all randomness.
+    earlier : what finished campaigns of this laboratory taught.
+    target_curve : the target's pattern, on the grid of the curves that observations carry.
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        target: TargetDescriptors,
+        target: TargetDescriptors | None,
         settings: PlannerSettings | None = None,
         seed: int = 0,
+        *,
+        earlier: Iterable[EarlierCampaign] = (),
+        target_curve: Iterable[float] | None = None,
     ) -> None:
         self._request = PlanRequest(
-            space=space, target=target, settings=settings or PlannerSettings(), seed=seed
+            space=space,
+            target=target,
+            settings=settings or PlannerSettings(),
+            seed=seed,
+            earlier=tuple(earlier),
+            target_curve=None if target_curve is None else tuple(target_curve),
         )
 
     @property
@@ -60,7 +72,7 @@ class Planner:
         pending = list(self._request.pending)
         seen = {(o.experiment, o.replicate) for o in known}
         for observation in observations:
-            check(observation, self._request.space, outputs_of(self._request.target))
+            check(observation, self._request.space, outputs_for(self._request.target))
             key = (observation.experiment, observation.replicate)
             if key in seen:
                 raise PlannerError(
@@ -88,6 +100,19 @@ class Planner:
             if reason is not None:
                 raise PlannerError(f"pending: {reason}")
         self._request = self._request.model_copy(update={"pending": listed})
+
+    def retarget(self, target: TargetDescriptors) -> None:
+        """Aim at something else from now on, with all that was learnt.
+
+        Raises
+        ------
+        PlannerError : a result lacks what the new target needs; the old target then stays.
+        """
+        for observation in self._request.observations:
+            check(observation, self._request.space, outputs_for(target))
+        self._request = PlanRequest.model_validate(
+            self._request.model_copy(update={"target": target}).model_dump()
+        )
 
     def suggest(self, n: int = 1) -> list[Proposal]:
         """The next ``n`` recipes, which are pending from now on."""

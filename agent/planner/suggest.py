@@ -8,7 +8,8 @@ What an experiment teaches, by outcome:
 
 - ``ok`` trains the surrogate, and says that the recipe gives a product;
 - ``failed_chemistry`` says that the recipe gives no product;
-- ``untrusted`` trains neither, because an identification that cannot be trusted does not steer;
+- ``untrusted`` trains neither, because an identification that cannot be trusted does not steer; its misfit to the
+  target's pattern, which rests on no identification, counts where descriptors are given up altogether;
 - ``failed_equipment`` says nothing of the recipe, which may be proposed again.
 
 The recipes of the second and third are held besides, like pending ones: the model draws what they might have
@@ -19,9 +20,10 @@ promising.)
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Self
@@ -32,18 +34,32 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from solvus.agent.planner.acquisition import candidates, prepare
-from solvus.agent.planner.explain import describe, hyperparameters, losers, nearest, predict
+from solvus.agent.planner.acquisition import Acquisition, candidates, prepare
+from solvus.agent.planner.aims import Aim, NearTarget, OnFront, Unlike
+from solvus.agent.planner.explain import (
+    checks_of,
+    cost_of,
+    describe,
+    hyperparameters,
+    losers,
+    nearest,
+    predict,
+    separation,
+)
+from solvus.agent.planner.expressions import names_in
 from solvus.agent.planner.feasibility import Feasibility, fit_feasibility
-from solvus.agent.planner.observations import Observation, Proposal, Source
-from solvus.agent.planner.outputs import Output, utility
+from solvus.agent.planner.known import ReadingError, encoded, mixed_of, readings_of, table_of
+from solvus.agent.planner.ladder import Step, choose, misfit_step, pattern_step, step_of
+from solvus.agent.planner.modelling import Fitted
+from solvus.agent.planner.observations import Observation, Proposal, Rule, Source
+from solvus.agent.planner.outputs import Output, outputs_of
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.surrogate import VectorGP, fit
-from solvus.agent.scoring import TargetDescriptors
+from solvus.agent.planner.stopping import rules
+from solvus.agent.scoring import Goal, TargetDescriptors
 
 LEAST_RESULTS = 4
-"""Trusted experiments below which there is nothing to fit."""
+"""Recipes with a trusted result below which there is nothing to fit."""
 STAGNATION = 8
 """At least so many experiments without improvement, or two per parameter, count as standing still ..."""
 LEAST_IMPROVEMENT = 0.2
@@ -52,8 +68,14 @@ ESCAPE_EVERY = 4
 """... and then every fourth proposal is drawn without the model, in case the model is wrong."""
 LEAST_INITIAL = 8
 """Sobol proposals at the start, or two per parameter if that is more."""
+INITIAL_WITH_EARLIER = 3
+"""Sobol proposals where earlier campaigns are known: enough to see whether they still hold."""
 SOBOL_TRIES = 256
-"""Points of the Sobol sequence looked at before a small space counts as tried in full."""
+"""Points of the Sobol sequence looked at before a small space counts as tried in full; more where constraints take
+some away."""
+CONSTRAINED_TRIES = 8192
+SEPARATION = 0.02
+"""Distance in the unit cube from an experiment under way within which nothing is proposed: its result says as much."""
 PACKAGES = ("solvus", "torch", "botorch", "numpy", "scipy")
 
 
@@ -61,30 +83,53 @@ class PlannerError(ValueError):
     """A request that cannot be planned; one sentence names the field and the fix."""
 
 
+class EarlierCampaign(BaseModel):
+    """What a finished campaign of the same laboratory and search space taught."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    observations: tuple[Observation, ...]
+
+
 class PlanRequest(BaseModel):
     """All that a suggestion depends on.
 
-    ``proposed`` counts the proposals made in this campaign so far, whatever became of them.
+    Attributes
+    ----------
+    target : may be left out to explore, where all descriptors that the observations share then count.
+    proposed : counts the proposals made in this campaign so far, whatever became of them.
+    earlier : campaigns before this one.
+    target_curve : the target's pattern on the grid of the observations' curves.
+    budget : of experiments; for the rules of stopping only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     space: SearchSpace
-    target: TargetDescriptors
+    target: TargetDescriptors | None = None
     observations: tuple[Observation, ...] = ()
     pending: tuple[Recipe, ...] = ()
     n: int = Field(default=1, ge=1, le=100)
     seed: int = Field(ge=0)
     proposed: int = Field(default=0, ge=0)
     settings: PlannerSettings = PlannerSettings()
+    earlier: tuple[EarlierCampaign, ...] = ()
+    target_curve: tuple[float, ...] | None = None
+    budget: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _fits_the_space_and_target(self) -> Self:
+        if self.target is None and self.settings.mode != "explore":
+            raise PlannerError(f"target: is missing, and mode {self.settings.mode} needs one")
+        if self.settings.cost is not None:
+            for name in sorted(names_in(self.settings.cost) - set(self.space.names)):
+                raise PlannerError(f"settings.cost: {name} is no parameter of the search space; correct it")
         for recipe in self.pending:
             reason = self.space.refusal(recipe)
             if reason is not None:
                 raise PlannerError(f"pending: {reason}")
-        outputs = outputs_of(self.target)
+        outputs = outputs_for(self.target)
         for output in outputs:
             try:
                 output.least_scale()
@@ -92,11 +137,17 @@ class PlanRequest(BaseModel):
                 raise PlannerError(f"target: {error}") from error
         for observation in self.observations:
             check(observation, self.space, outputs)
+        for campaign in self.earlier:
+            for observation in campaign.observations:
+                try:
+                    check(observation, self.space, outputs)
+                except PlannerError as error:
+                    raise PlannerError(f"earlier campaign {campaign.name}: {error}") from error
         return self
 
 
-def outputs_of(target: TargetDescriptors) -> tuple[Output, ...]:
-    return tuple(Output(name, goal) for name, goal in target.goals.items())
+def outputs_for(target: TargetDescriptors | None) -> tuple[Output, ...]:
+    return () if target is None else outputs_of(target)
 
 
 def check(observation: Observation, space: SearchSpace, outputs: tuple[Output, ...]) -> None:
@@ -106,15 +157,10 @@ def check(observation: Observation, space: SearchSpace, outputs: tuple[Output, .
         raise PlannerError(f"observation {observation.experiment}: {reason}")
     if observation.outcome != "ok":
         return
-    for output in outputs:
-        if output.name not in observation.descriptors:
-            raise PlannerError(
-                f"observation {observation.experiment}: {output.name} is missing, and the target needs it"
-            )
-        try:
-            output.to_model(observation.descriptors[output.name])
-        except ValueError as error:
-            raise PlannerError(f"observation {observation.experiment}: {error}") from error
+    try:
+        readings_of(observation, outputs)
+    except ReadingError as error:
+        raise PlannerError(f"observation {observation.experiment}: {error}") from error
 
 
 @cache
@@ -124,69 +170,152 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Known:
-    """A request in tensors, in an order that does not depend on how results happened to arrive."""
+    """A request sorted, so that the order in which results happened to arrive does not matter."""
 
-    space: SearchSpace
-    outputs: tuple[Output, ...]
-    ok: tuple[Observation, ...]
-    X: Tensor
-    Z: Tensor
-    variances: Tensor
+    request: PlanRequest
+    items: tuple[tuple[int, Observation], ...]
+    """Every observation with its campaign: 0 for the present one."""
     made: Tensor
     products: Tensor
-    vain: tuple[Recipe, ...]
-    """Tried, but without descriptors to show for it."""
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.request.space
+
+    @property
+    def present(self) -> list[Observation]:
+        return [o for campaign, o in self.items if not campaign]
+
+    @property
+    def ok(self) -> list[tuple[int, Observation]]:
+        return [(campaign, o) for campaign, o in self.items if o.outcome == "ok"]
+
+    def vain(self, step: Step | None) -> list[Recipe]:
+        """Tried, but without anything to show for it at this step of the ladder."""
+        shown = step is not None and step.level == "misfit"
+        return [
+            o.recipe
+            for o in self.present
+            if o.outcome == "failed_chemistry"
+            or (o.outcome == "untrusted" and not (shown and o.misfit is not None))
+        ]
 
 
 def _known(request: PlanRequest) -> _Known:
-    space, outputs = request.space, outputs_of(request.target)
-    observations = sorted(request.observations, key=lambda o: (o.experiment, o.replicate))
-    ok = tuple(o for o in observations if o.outcome == "ok")
-    rated = [o for o in observations if o.outcome in ("ok", "failed_chemistry")]
-    pairs = [[output.to_model(o.descriptors[output.name]) for output in outputs] for o in ok]
-    values = torch.tensor(pairs, dtype=torch.float64).reshape(len(ok), len(outputs), 2)
+    space = request.space
+    items = [(0, o) for o in sorted(request.observations, key=lambda o: (o.experiment, o.replicate))]
+    for number, campaign in enumerate(request.earlier, start=1):
+        items += [
+            (number, o) for o in sorted(campaign.observations, key=lambda o: (o.experiment, o.replicate))
+        ]
+    rated = [o for _, o in items if o.outcome in ("ok", "failed_chemistry")]
     return _Known(
-        space=space,
-        outputs=outputs,
-        ok=ok,
-        X=_encoded(space, [o.recipe for o in ok]),
-        Z=values[..., 0],
-        variances=values[..., 1],
-        made=_encoded(space, [o.recipe for o in rated]),
+        request=request,
+        items=tuple(items),
+        made=encoded(space, [o.recipe for o in rated]),
         products=torch.tensor([float(o.outcome == "ok") for o in rated], dtype=torch.float64),
-        vain=tuple(o.recipe for o in observations if o.outcome in ("untrusted", "failed_chemistry")),
     )
 
 
-def _encoded(space: SearchSpace, recipes: list[Recipe]) -> Tensor:
-    rows = [space.encode(recipe) for recipe in recipes]
-    return torch.as_tensor(np.array(rows, dtype=np.float64).reshape(len(rows), space.dimensions))
+def _explored(items: list[tuple[int, Observation]]) -> tuple[Output, ...]:
+    """Every descriptor that all results share, in units of a tenth of its spread."""
+    names = [{*o.descriptors, *(name for mode in o.modes for name in mode.names)} for _, o in items]
+    shared = sorted(set.intersection(*names)) if names else []
+    found = []
+    for name in shared:
+        means = [
+            o.descriptors[name].mean if name in o.descriptors else o.modes[0].descriptor(name).mean
+            for _, o in items
+        ]
+        unit = max(0.1 * float(np.std(means)), 1e-6 * abs(means[0]), 1e-9)
+        found.append(Output(name, Goal(value=means[0], tolerance=unit)))
+    return tuple(found)
 
 
-def _surrogate(known: _Known) -> VectorGP:
-    scales = torch.tensor([output.least_scale() for output in known.outputs], dtype=torch.float64)
-    return fit(known.X, known.Z, known.variances, scales, known.space.ordered, known.space.categorical)
+def _top_step(known: _Known) -> Step | None:
+    """The surrogate of the descriptors; ``None`` with too few results."""
+    request, items = known.request, known.ok
+    outputs = outputs_for(request.target) or _explored(items)
+    if not outputs:
+        return None
+    rows = [(campaign, o, readings_of(o, outputs)) for campaign, o in items]
+    table = table_of(known.space, outputs, rows)
+    if len(table.rows) < LEAST_RESULTS:
+        return None
+    return step_of("descriptors", table, NearTarget(outputs), request.seed)
 
 
-def _stands_still(known: _Known, model: VectorGP) -> bool:
+def _step(known: _Known) -> tuple[Step | None, dict[str, float], str]:
+    """What the surrogate models, the skill of every step looked at, and why it is not the descriptors."""
+    request, level = known.request, known.request.settings.level
+    measured = [(c, o) for c, o in known.items if o.outcome in ("ok", "untrusted")]
+    top = _top_step(known) if level in ("auto", "descriptors") else None
+    lower: list[Step] = []
+    if request.settings.mode == "target" and level != "descriptors":
+        found = (
+            pattern_step(known.space, measured, request.target_curve, request.seed)
+            if level in ("auto", "patterns")
+            else None,
+            misfit_step(known.space, measured, request.seed) if level in ("auto", "misfit") else None,
+        )
+        lower = [step for step in found if step is not None and len(step.fitted.table.rows) >= LEAST_RESULTS]
+    skills: dict[str, float] = {str(step.level): step.skill for step in ([top] if top else []) + lower}
+    if level in ("patterns", "misfit"):
+        return (lower[0] if lower else None), skills, ""
+    chosen, why = choose(top, lower, len(known.ok), len(measured))
+    return chosen, skills, why
+
+
+def _aim(step: Step, settings: PlannerSettings, seed: int, index: int) -> Aim:
+    """What proposal number ``index`` seeks."""
+    outputs = step.fitted.table.outputs
+    if settings.mode == "front":
+        aimed = sum(output.aimed for output in outputs)
+        weights = np.random.default_rng([seed, index, 1]).dirichlet(np.ones(aimed))
+        return OnFront(outputs, torch.as_tensor(weights))
+    if settings.mode == "explore":
+        scales = torch.tensor([output.least_scale() for output in outputs], dtype=torch.float64)
+        units = torch.maximum(step.fitted.model.scale, scales)
+        return Unlike(outputs, step.fitted.values, units)
+    return step.aim
+
+
+def _stands_still(step: Step, freedom: int) -> bool:
     """Whether the latest trusted experiments brought no improvement to speak of, by the model's smoothed values."""
-    window = max(STAGNATION, 2 * known.space.dimensions)
-    if len(known.ok) <= window:
+    window = max(STAGNATION, 2 * freedom)
+    table, model = step.fitted.table, step.fitted.model
+    present = [i for i, row in enumerate(table.rows) if not row.campaign]
+    repeats = sum(table.rows[i].count for i in present)
+    if repeats <= window:
         return False
-    utilities = utility(known.outputs, model.mean(known.X).T)
-    return float(utilities.max() - utilities[:-window].max()) < LEAST_IMPROVEMENT
+    merits = step.aim.merit(model.mean(table.recipes).T)
+    # Experiments in order, each with the merit of its recipe.
+    ordered = sorted((number, i) for i in present for number in table.rows[i].experiments)
+    values = torch.stack([merits[i] for _, i in ordered])
+    if len(values) <= window:
+        return False
+    return float(values.max() - values[:-window].max()) < LEAST_IMPROVEMENT
 
 
 def _sobol(space: SearchSpace, seed: int, index: int, taken: list[Recipe]) -> tuple[Recipe, bool]:
-    """Point ``index`` of the campaign's Sobol sequence or the first after it that is new, and whether it is
-    new."""
+    """Point ``index`` of the campaign's Sobol sequence or the first after it that is new and keeps to the constraints,
+    and whether it is new."""
     engine = SobolEngine(space.dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     engine.fast_forward(index)  # type: ignore[no-untyped-call]
-    recipes = [space.draw(u) for u in engine.draw(SOBOL_TRIES, dtype=torch.float64).numpy()]
-    for recipe in recipes:
-        if recipe not in taken:
-            return recipe, True
-    return recipes[0], False
+    old: Recipe | None = None
+    for _ in range(0, CONSTRAINED_TRIES if space.constraints else SOBOL_TRIES, SOBOL_TRIES):
+        for u in engine.draw(SOBOL_TRIES, dtype=torch.float64).numpy():
+            recipe = space.draw(u)
+            if space.refusal(recipe) is not None:
+                continue
+            if recipe not in taken:
+                return recipe, True
+            old = old or recipe
+    if old is None:
+        raise PlannerError(
+            f"constraints: none of {CONSTRAINED_TRIES} recipes drawn keeps to them; narrow the limits of the parameters"
+        )
+    return old, False
 
 
 def _fingerprint(request: PlanRequest, held: list[Recipe], index: int) -> str:
@@ -197,6 +326,15 @@ def _fingerprint(request: PlanRequest, held: list[Recipe], index: int) -> str:
     data["proposed"] = index
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprints(request: PlanRequest, chosen: list[Recipe]) -> list[str]:
+    """The hashes that :func:`suggest` gives to ``request.n`` proposals of these recipes; without planning anything."""
+    held, found = list(request.pending), []
+    for index, recipe in enumerate(chosen, start=request.proposed):
+        found.append(_fingerprint(request, held, index))
+        held.append(recipe)
+    return found
 
 
 @dataclass(frozen=True)
@@ -210,44 +348,92 @@ class _Chosen:
     acquisition: float | None = None
     found: Tensor | None = None
     values: Tensor | None = None
+    rules: tuple[Rule, ...] = ()
 
 
-def _choose_by_model(
-    known: _Known, model: VectorGP, feasibility: Feasibility | None, held: list[Recipe], seed: int, index: int
-) -> _Chosen:
+@dataclass(frozen=True)
+class _Plan:
+    """What all proposals of one request share."""
+
+    known: _Known
+    step: Step | None
+    skills: dict[str, float]
+    lowered: str
+    feasibility: Feasibility | None
+
+    @property
+    def request(self) -> PlanRequest:
+        return self.known.request
+
+    @property
+    def fitted(self) -> Fitted | None:
+        return None if self.step is None else self.step.fitted
+
+
+def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) -> _Chosen:
     """The recipe of largest acquisition that was not tried before."""
-    draws_seed, starts_seed = (int(s) for s in np.random.SeedSequence([seed, index]).generate_state(2))
-    unknown = _encoded(known.space, [*held, *known.vain])
-    acquisition = prepare(model, known.outputs, feasibility, unknown, draws_seed)
-    found, values = candidates(acquisition, known.space, starts_seed)
-    tried = torch.cat((known.made, unknown))
-    new = [i for i, row in enumerate(found) if not bool((row == tried).all(-1).any())]
+    request, space = plan.request, plan.known.space
+    draws_seed, starts_seed = (
+        int(s) for s in np.random.SeedSequence([request.seed, index]).generate_state(2)
+    )
+    pending, unknown = encoded(space, held), encoded(space, [*held, *plan.known.vain(step)])
+    acquisition = prepare(
+        space,
+        step.fitted.members,
+        step.fitted.table.outputs,
+        _aim(step, request.settings, request.seed, index),
+        plan.feasibility,
+        unknown,
+        draws_seed,
+        interior=request.settings.interior,
+        cost=request.settings.cost,
+    )
+    found, values = candidates(acquisition, starts_seed)
+    tried = torch.cat((plan.known.made, unknown))
+    apart = torch.ones(len(found), dtype=torch.bool)
+    for other in pending:
+        apart &= separation(space, found.clone(), other[None]) >= SEPARATION
+    new = [i for i, row in enumerate(found) if bool(apart[i]) and not bool((row == tried).all(-1).any())]
     winner = new[0] if new else 0
     return _Chosen(
-        recipe=known.space.decode(found[winner].numpy()),
+        recipe=space.decode(found[winner].numpy()),
         source="surrogate" if new else "replicate",
         fallback="" if new else "every candidate was tried before; the best is made again",
         acquisition=float(values[winner]),
         found=found[new],
         values=values[new],
+        rules=_rules(plan, acquisition, found[winner][None]),
     )
 
 
-def _choose(
-    request: PlanRequest,
-    known: _Known,
-    model: VectorGP | None,
-    feasibility: Feasibility | None,
-    held: list[Recipe],
-    index: int,
-) -> _Chosen:
+def _rules(plan: _Plan, acquisition: Acquisition, best: Tensor) -> tuple[Rule, ...]:
+    made = len(plan.request.observations)
+    return rules(
+        acquisition,
+        best,
+        plan.request.settings,
+        made=made,
+        freedom=plan.known.space.freedom,
+        budget=plan.request.budget,
+    )
+
+
+def _choose(plan: _Plan, held: list[Recipe], index: int) -> _Chosen:
     """The recipe of proposal number ``index``."""
+    request, space, step = plan.request, plan.known.space, plan.step
     initial = initial_count(request)
-    escape = model is not None and index % ESCAPE_EVERY == ESCAPE_EVERY - 1 and _stands_still(known, model)
-    if model is not None and index >= initial and not escape:
-        return _choose_by_model(known, model, feasibility, held, request.seed, index)
+    modelled = step is not None and index >= initial
+    escape = (
+        step is not None
+        and modelled
+        and request.settings.mode == "target"
+        and index % ESCAPE_EVERY == ESCAPE_EVERY - 1
+        and _stands_still(step, space.freedom)
+    )
+    if step is not None and modelled and not escape:
+        return _choose_by_model(plan, step, held, index)
     taken = [*held, *(o.recipe for o in request.observations if o.outcome != "failed_equipment")]
-    recipe, new = _sobol(known.space, request.seed, index, taken)
+    recipe, new = _sobol(space, request.seed, index, taken)
     if not new:
         return _Chosen(recipe, "replicate", "the whole space was tried; a recipe is made again")
     if request.settings.method == "sobol" or index < initial:
@@ -261,32 +447,30 @@ def _choose(
 
 def initial_count(request: PlanRequest) -> int:
     """How many Sobol proposals come first."""
-    return request.settings.initial or max(2 * request.space.dimensions, LEAST_INITIAL)
+    usual = max(2 * request.space.freedom, LEAST_INITIAL)
+    known = sum(o.outcome == "ok" for campaign in request.earlier for o in campaign.observations)
+    return request.settings.initial or (INITIAL_WITH_EARLIER if known >= LEAST_RESULTS else usual)
 
 
-def _write_up(
-    request: PlanRequest,
-    known: _Known,
-    model: VectorGP | None,
-    feasibility: Feasibility | None,
-    chosen: _Chosen,
-    fingerprint: str,
-) -> Proposal:
+def _write_up(plan: _Plan, chosen: _Chosen, fingerprint: str) -> Proposal:
     """The proposal with its reasons."""
-    x = _encoded(known.space, [chosen.recipe])
-    probability = 1.0 if feasibility is None else float(feasibility.probability(x)[0])
-    predicted, distance = ({}, None) if model is None else predict(model, known.outputs, x)
+    request, space, step = plan.request, plan.known.space, plan.step
+    x = encoded(space, [chosen.recipe])
+    probability = 1.0 if plan.feasibility is None else float(plan.feasibility.probability(x)[0])
+    said = None if step is None else predict(step.fitted, x)
     alternatives = (
-        losers(known.space, model, known.outputs, feasibility, x, chosen.found, chosen.values)
-        if model is not None and chosen.found is not None and chosen.values is not None
+        losers(space, step.fitted, plan.feasibility, x, chosen.found, chosen.values)
+        if step is not None and chosen.found is not None and chosen.values is not None
         else ()
     )
-    neighbours = nearest(known.space, known.ok, known.X, x)
-    return Proposal(
+    neighbours = nearest(space, [o for campaign, o in plan.known.ok if not campaign], x)
+    cost = cost_of(request.settings.cost, space, chosen.recipe)
+    fallback = "; ".join(text for text in (chosen.fallback, plan.lowered if step is not None else "") if text)
+    proposal = Proposal(
         recipe=chosen.recipe,
         source=chosen.source,
-        predicted=predicted,
-        predicted_distance=distance,
+        predicted={} if said is None else said.descriptors,
+        predicted_distance=None if said is None else said.distance,
         probability_feasible=probability,
         acquisition=chosen.acquisition,
         alternatives=alternatives,
@@ -294,10 +478,33 @@ def _write_up(
         seed=request.seed,
         data_sha256=fingerprint,
         versions=_versions(),
-        hyperparameters=hyperparameters(known.space, known.outputs, model, feasibility),
-        fallback=chosen.fallback,
-        explanation=describe(chosen.source, chosen.fallback, predicted, distance, probability, neighbours),
+        hyperparameters=hyperparameters(space, plan.fitted, plan.feasibility),
+        fallback=fallback,
+        level="descriptors" if step is None else step.level,
+        skills=plan.skills if step is not None else {},
+        left_out={} if step is None else _left_out(step.fitted),
+        bounds_kept=None if said is None else said.kept,
+        cost=cost,
+        checks=checks_of(space, chosen.recipe),
+        stopping=chosen.rules,
+        outliers=() if step is None else _outliers(step.fitted),
+        explanation="",
     )
+    return proposal.model_copy(update={"explanation": describe(proposal, request.settings.mode)})
+
+
+def _left_out(fitted: Fitted) -> dict[str, float]:
+    """Root mean square of the left-out z-scores of each output: 1 for a spread that is right."""
+    scores = fitted.scores()
+    return {
+        output.name: float((z**2).mean().sqrt())
+        for output, z in zip(fitted.table.outputs, scores, strict=True)
+    }
+
+
+def _outliers(fitted: Fitted) -> tuple[int, ...]:
+    rows = [fitted.table.rows[i] for i in fitted.outliers]
+    return tuple(number for row in rows if not row.campaign for number in row.experiments)
 
 
 def suggest(request: PlanRequest) -> list[Proposal]:
@@ -311,16 +518,20 @@ def suggest(request: PlanRequest) -> list[Proposal]:
     """
     torch.set_num_threads(1)
     known = _known(request)
-    modelled = request.settings.method == "surrogate" and len(known.ok) >= LEAST_RESULTS
-    needed = request.proposed + request.n > initial_count(request)
-    model = _surrogate(known) if modelled and needed else None
-    feasibility = fit_feasibility(known.made, known.products, known.space.ordered, known.space.categorical)
+    needed = request.settings.method == "surrogate" and request.proposed + request.n > initial_count(request)
+    step, skills, lowered = _step(known) if needed else (None, {}, "")
+    space = known.space
+    feasibility = fit_feasibility(
+        known.made, known.products, space.ordered, space.categorical, mixed_of(space)
+    )
+    plan = _Plan(known, step, skills, lowered, feasibility)
     held = list(request.pending)
     proposals = []
     for index in range(request.proposed, request.proposed + request.n):
-        fitted = model if index >= initial_count(request) else None
-        chosen = _choose(request, known, fitted, feasibility, held, index)
+        now = plan if index >= initial_count(request) else replace(plan, step=None)
+        chosen = _choose(now, held, index)
         fingerprint = _fingerprint(request, held, index)
-        proposals.append(_write_up(request, known, fitted, feasibility, chosen, fingerprint))
+        proposals.append(_write_up(now, chosen, fingerprint))
         held.append(chosen.recipe)
+    gc.collect()  # graphs of tensors hold one another; without this, memory creeps up over a long campaign
     return proposals

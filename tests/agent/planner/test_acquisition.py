@@ -7,6 +7,7 @@ from torch import Tensor
 
 from solvus.agent.planner import acquisition as module
 from solvus.agent.planner.acquisition import Acquisition, candidates, log_prior, prepare
+from solvus.agent.planner.aims import NearTarget
 from solvus.agent.planner.outputs import Output, utility
 from solvus.agent.planner.search_space import Categorical, Continuous, SearchSpace
 from solvus.agent.planner.surrogate import fit
@@ -31,7 +32,8 @@ def prepared(unknown: list[list[float]]) -> Acquisition:
     X = torch.as_tensor(np.column_stack((generator.uniform(size=(14, 2)), generator.integers(2, size=14))))
     Z = torch.stack((X[:, 0] + X[:, 1] + 0.3 * X[:, 2], 3 * torch.sin(3 * X[:, 0])), -1)
     model = fit(X, Z, torch.full_like(Z, 1e-3), torch.full((2,), 0.1, dtype=torch.float64), [0, 1], [2])
-    return prepare(model, OUTPUTS, None, torch.tensor(unknown, dtype=torch.float64).reshape(-1, 3), seed=1)
+    held = torch.tensor(unknown, dtype=torch.float64).reshape(-1, 3)
+    return prepare(SPACE, [model], OUTPUTS, NearTarget(OUTPUTS), None, held, seed=1)
 
 
 def test_it_is_the_expected_improvement_over_all_that_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,22 +48,22 @@ def test_it_is_the_expected_improvement_over_all_that_is_held(monkeypatch: pytes
         draws = acquisition.model.mean(joint) + (torch.linalg.cholesky(covariance) @ normals)[..., 0]
         u = utility(OUTPUTS, draws.transpose(-1, -2))
         improvement = (u[:, -1] - u[:, :-1].max(-1).values).clamp_min(0.0).mean()
-        gain = acquisition(point[None]) - log_prior(point[None][:, acquisition.model.ordered])
+        gain = acquisition(point[None]) - 0.5 * log_prior(point[None][:, acquisition.model.ordered])
         assert float(gain.exp()) == pytest.approx(float(improvement), rel=0.15, abs=1e-3)
 
 
 def test_what_is_pending_is_not_worth_trying_again() -> None:
     free = prepared([])
-    [best] = candidates(free, SPACE, seed=3)[0][:1]
+    [best] = candidates(free, seed=3)[0][:1]
     held = prepared([best.tolist()])
     assert float(held(best[None])) < float(free(best[None])) - 1.0
-    other = candidates(held, SPACE, seed=3)[0][0]
+    other = candidates(held, seed=3)[0][0]
     assert bool(other[2] != best[2]) or float((other - best).norm()) > 0.05
 
 
 def test_candidates_can_be_made_and_come_best_first() -> None:
     acquisition = prepared([])
-    found, values = candidates(acquisition, SPACE, seed=3)
+    found, values = candidates(acquisition, seed=3)
     assert bool((values[:-1] >= values[1:]).all())
     for vector in found[:20].numpy():
         assert SPACE.refusal(SPACE.decode(vector)) is None
@@ -72,12 +74,12 @@ def test_the_search_comes_close_to_the_best_of_a_fine_grid() -> None:
     side = torch.linspace(0.0, 1.0, 60, dtype=torch.float64)
     code = torch.tensor([0.0, 1.0], dtype=torch.float64)
     grid: Tensor = torch.cartesian_prod(side, side, code)
-    assert float(candidates(acquisition, SPACE, seed=3)[1][0]) > float(acquisition(grid).max()) - 0.05
+    assert float(candidates(acquisition, seed=3)[1][0]) > float(acquisition(grid).max()) - 0.05
 
 
 def test_an_edge_has_to_promise_more_than_the_middle() -> None:
     places = torch.tensor([[0.5, 0.5], [0.0, 0.5], [1.0, 0.5], [0.0, 1.0]], dtype=torch.float64)
-    middle, left, right, corner = log_prior(places).exp().tolist()
+    middle, left, right, corner = (0.5 * log_prior(places)).exp().tolist()
     assert left == pytest.approx(right)
     assert middle / left == pytest.approx(7.1, rel=0.02)
     assert middle / corner == pytest.approx((middle / left) ** 2)

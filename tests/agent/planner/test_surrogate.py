@@ -11,7 +11,7 @@ from botorch.models.kernels import CategoricalKernel
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from torch import Tensor
 
-from solvus.agent.planner.surrogate import NOISE_BOUNDS, VectorGP, fit
+from solvus.agent.planner.surrogate import BOTORCH_NOISE, JITTER, NOISE, VectorGP, fit
 
 torch.set_num_threads(1)
 
@@ -40,10 +40,16 @@ def test_the_posterior_equals_botorch_at_equal_hyperparameters() -> None:
         choice = CategoricalKernel(ard_num_dims=1, active_dims=[3])
         ordered.lengthscale, choice.lengthscale = ours.lengths[j], ours.choices[j]
         standard = (Z[:, [j]] - ours.offset[j]) / ours.scale[j]
-        noise = variances[:, [j]] / ours.scale[j] ** 2 + ours.noise[j] + 1e-6
-        theirs = SingleTaskGP(X, standard, noise, covar_module=ordered * choice, outcome_transform=None)
+        noise = variances[:, [j]] / ours.scale[j] ** 2 + ours.noise[j] + JITTER
+        local, straight = gpytorch.kernels.ScaleKernel(ordered * choice), gpytorch.kernels.LinearKernel()
+        straight.active_dims = torch.tensor([0, 1, 2])
+        local.outputscale, straight.variance = ours.amplitude[j], ours.trend[j]
+        centre = torch.tensor([0.5, 0.5, 0.5, 0.0], dtype=torch.float64)
+        theirs = SingleTaskGP(
+            X - centre, standard, noise, covar_module=local + straight, outcome_transform=None
+        )
         theirs.mean_module.constant = ours.constant[j]
-        posterior = theirs.double().posterior(new)
+        posterior = theirs.double().posterior(new - centre)
         mean = ours.offset[j] + ours.scale[j] * posterior.mean[:, 0]
         torch.testing.assert_close(ours.mean(new)[j], mean, rtol=1e-5, atol=1e-6)
         variance = posterior.variance[:, 0] * ours.spread[j] ** 2
@@ -54,7 +60,16 @@ def test_the_fit_is_as_good_as_botorch_by_botorchs_own_measure() -> None:
     """Without categories and known noise the model is SingleTaskGP, so its optimum must be ours."""
     X, Z, _ = data()
     X, Z = X[:, :3], Z[:, [1]]
-    ours = fit(X, Z, torch.zeros_like(Z), torch.full((1,), 1e-3, dtype=torch.float64), [0, 1, 2], [])
+    ours = fit(
+        X,
+        Z,
+        torch.zeros_like(Z),
+        torch.full((1,), 1e-3, dtype=torch.float64),
+        [0, 1, 2],
+        [],
+        prior=BOTORCH_NOISE,
+        trended=False,
+    )
     standard = (Z - Z.mean(0)) / Z.std(0)
     theirs = SingleTaskGP(X, standard, outcome_transform=None)
     assert type(theirs.covar_module) is type(get_covar_module_with_dim_scaled_prior(ard_num_dims=3))
@@ -93,7 +108,7 @@ def test_codes_of_choices_carry_no_order() -> None:
 def test_the_model_learns_what_matters() -> None:
     model = fitted(60)
     assert float(model.lengths[0, 0]) < float(model.lengths[0, 1:].min())
-    assert bool((model.noise >= NOISE_BOUNDS[0] * (1 - 1e-9)).all())
+    assert bool((model.noise >= NOISE.floor * (1 - 1e-9)).all())
     X, Z, _ = data(200, seed=9)
     residual = (model.mean(X).T - Z).std(0) / Z.std(0)
     assert bool((residual < 0.35).all())
