@@ -39,6 +39,8 @@ from solvus.agent.snapshot import Snapshot, as_experiment, as_observation, repli
 from solvus.agent.states import ExperimentState
 from solvus.agent.transitions import move_experiment
 from solvus.agent.workers import Workers
+from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.connection import Transport
 from solvus.drivers.messages import AgentState, AgentStatus, new_id
 from solvus.models.identification import Identification
 
@@ -66,6 +68,7 @@ class CampaignLoop:
     enter : writes the beginning into the ledger; called when the broker and the devices are there and can serve the
         campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
+    transport : see :class:`solvus.drivers.connection.Connection`.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class CampaignLoop:
         clock: Clock,
         enter: Callable[[], Awaitable[None]],
         watch: Callable[[Snapshot], None] = lambda _: None,
+        transport: Transport = CheckedClient,
     ) -> None:
         self.id = campaign_id
         self.campaign = campaign
@@ -93,7 +97,7 @@ class CampaignLoop:
         self._enter = enter
         self._watch = watch
         self._changed = asyncio.Event()
-        self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set)
+        self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set, transport)
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._stopping = False
         self._jobs = SideJobs(self._changed.set)

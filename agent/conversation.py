@@ -20,7 +20,8 @@ from solvus.agent.ledger.tables import CommandRow
 from solvus.agent.limits import LimitError
 from solvus.agent.neighbours import HEARTBEAT, refuse_beside_another
 from solvus.agent.outbox import Outbox, open_commands
-from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered
+from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered, Transport
 from solvus.drivers.messages import (
     AgentStatus,
     CommandAnswer,
@@ -53,6 +54,7 @@ class Conversation:
         ledger: Ledger,
         clock: Clock,
         changed: Callable[[], None],
+        transport: Transport = CheckedClient,
     ) -> None:
         self.boot_id = new_id()
         self.devices = frozenset((*bench.synthesis, *bench.measurement))
@@ -60,6 +62,7 @@ class Conversation:
         self._id = campaign_id
         self._lab = bench.laboratory.name
         self._address = bench.address
+        self._transport = transport
         self._external = bench.laboratory.broker.kind == "external"
         self._ledger = ledger
         self._clock = clock
@@ -74,6 +77,7 @@ class Conversation:
             on_connect=self._on_connect,
             will=self._will,
             persistent_session=bench.laboratory.broker.keeps_sessions,
+            transport=transport,
         )
         self.outbox = Outbox(ledger, self._connection, campaign, self._lab, self.boot_id, clock)
         self._receipted: dict[JournalKey, int] = {}
@@ -94,7 +98,7 @@ class Conversation:
             One sentence each.
         """
         if self._external:
-            await refuse_beside_another(self._address, self._lab)
+            await refuse_beside_another(self._address, self._lab, transport=self._transport)
         await self._inbox.load()
         await self._connection.connect_or_fail()
         self._life = asyncio.create_task(self._connection.finished())

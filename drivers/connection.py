@@ -75,6 +75,8 @@ Handler = Callable[[Inbound], Awaitable[None]]
 the message stays unacknowledged, the broker publishes the will, and :meth:`Connection.finished` raises the
 same."""
 Hook = Callable[[], Awaitable[None]]
+Transport = Callable[..., CheckedClient]
+"""Makes the MQTT client of one session from the arguments of :class:`aiomqtt.Client`; simulations have their own."""
 
 
 class Connection:
@@ -93,6 +95,7 @@ class Connection:
     persistent_session : ask the broker to keep our session; needs a broker that resumes cleanly.
     keepalive : the broker declares us dead after one and a half times this.
     timeout : for one answer of the broker.
+    transport : makes the client of each session.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Connection:
         keepalive: int = 15,
         timeout: float = 5.0,
         payload_cap: int = PAYLOAD_CAP,
+        transport: Transport = CheckedClient,
     ) -> None:
         self.address = address
         self.client_id = client_id
@@ -120,6 +124,7 @@ class Connection:
         self._keepalive = keepalive
         self._timeout = timeout
         self._cap = payload_cap
+        self._transport = transport
         self._client: CheckedClient | None = None
         self._over: asyncio.Future[None] | None = None
         self._publishing = asyncio.Lock()
@@ -286,7 +291,7 @@ class Connection:
         if self._persistent:
             properties.SessionExpiryInterval = SESSION_KEPT
         address, will, tls = self.address, self._will() if self._will is not None else None, self.address.tls
-        client = CheckedClient(
+        client = self._transport(
             address.host,
             address.port,
             identifier=self.client_id,

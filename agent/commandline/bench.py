@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from solvus.agent.commandline.bench_faults import faults
 from solvus.agent.commandline.console import err, fail, out, print_json
 
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: the figures we quote, made again.")
@@ -15,6 +16,9 @@ bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: the figures we q
 @bench_app.callback()
 def bench() -> None:
     """Benchmarks: the figures we quote, made again."""
+
+
+bench_app.command("faults")(faults)
 
 
 @bench_app.command("campaign")
