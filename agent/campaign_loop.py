@@ -147,6 +147,7 @@ class CampaignLoop:
         while missing := self._wire.missing():
             self._tell("starting", f"waiting for {', '.join(missing)} to appear")
             await self._wire.tell(self._status())
+            await self._wire.ask_for_descriptions()
             if self._stopping:
                 await self._enter()
                 return

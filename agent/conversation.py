@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
-from solvus.agent.inbox import Inbox, JournalKey
+from solvus.agent.inbox import DAMAGED, Inbox, JournalKey
 from solvus.agent.ledger.ledger import Clock, Ledger
 from solvus.agent.ledger.tables import CommandRow
 from solvus.agent.limits import LimitError
 from solvus.agent.neighbours import HEARTBEAT, refuse_beside_another
 from solvus.agent.outbox import Outbox, open_commands
+from solvus.agent.quarantine import Quarantine
 from solvus.drivers.checked_client import CheckedClient
 from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered, Transport
 from solvus.drivers.messages import (
@@ -68,6 +69,9 @@ class Conversation:
         self._clock = clock
         self._changed = changed
         self._patience = timedelta(seconds=campaign.timing.republish)
+        self._laboratory = frozenset(device.id for device in bench.laboratory.devices) | self.devices
+        self._quarantine = Quarantine(ledger)
+        self._undescribed: dict[str, datetime] = {}
         self._inbox = Inbox(ledger, campaign_id, bench.laboratory.pattern_folder)
         self._connection = Connection(
             bench.address,
@@ -197,25 +201,46 @@ class Conversation:
 
     async def _receive(self, message: Inbound) -> None:
         topic = parse(message.topic)
-        if topic is None or topic.lab != self._lab or topic.device not in self.devices:
+        if topic is None or topic.device not in self._laboratory:
+            device, _, channel = message.topic.rpartition("/")
+            reason = f"laboratory {self._lab} has no such device"
+            await self._refuse(device.rpartition("/")[2], channel, message, reason)
             return
+        if topic.device not in self.devices:
+            return  # another campaign's
         if topic.channel in ("state", "describe"):
             await self._hear(topic, message)
         elif message.retain:
-            log.warning("%s: a retained %s is nobody's message; ignored", topic.device, topic.channel)
+            reason = f"a retained {topic.channel} is nobody's message"
+            await self._refuse(topic.device, topic.channel, message, reason)
         else:
-            await self._inbox.receive(topic.device, topic.channel, message.payload)
+            await self._inbox.receive(topic.device, topic.channel, message.payload, damaged=message.damaged)
         self._changed()
 
+    async def _refuse(self, device: str, channel: str, message: Inbound, reason: str) -> None:
+        await self._quarantine.note(
+            device, channel, message.payload.decode("utf-8", errors="replace"), reason
+        )
+
     async def _hear(self, topic: DeviceTopic, message: Inbound) -> None:
-        """A state or description; what is no such message is ignored, as it asks for nothing."""
+        """A state or description; what is no such message is refused. It is not asked for again: the next comes."""
+        if message.damaged:
+            await self._refuse(topic.device, topic.channel, message, DAMAGED)
+            return
         try:
             if topic.channel == "describe":
-                self.presence.hear_describe(topic.device, Describe.model_validate_json(message.payload))
+                said = Describe.model_validate_json(message.payload)
+                if said.device != topic.device:
+                    reason = f"device: it describes {said.device}"
+                    await self._refuse(topic.device, topic.channel, message, reason)
+                    return
+                self.presence.hear_describe(topic.device, said)
                 return
             state = State.model_validate_json(message.payload)
         except ValidationError as error:
-            log.warning("%s: %s not understood: %s", topic.device, topic.channel, error.errors()[0]["msg"])
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or topic.channel
+            await self._refuse(topic.device, topic.channel, message, f"{where}: {first['msg']}")
             return
         before = self._known(topic.device).boot_id
         if self.presence.hear_state(topic.device, state, self._clock(), retained=message.retain):
@@ -236,7 +261,7 @@ class Conversation:
 
     async def _ask_the_reborn(self, commands: Iterable[CommandRow]) -> None:
         """A device that has booted anew may have lost its journal, and with it what it was doing."""
-        for device in self._reborn & self._present():
+        for device in sorted(self._reborn & self._present()):
             if ids := tuple(row.command_id for row in commands if row.device == device):
                 await self.outbox.query(device, ids)
             self._reborn.discard(device)
@@ -266,6 +291,18 @@ class Conversation:
             elif answer.terminal_seq is not None and held < answer.terminal_seq:
                 await self.outbox.resend(row.device, held + 1)
 
+    async def ask_for_descriptions(self) -> None:
+        """A device that lives and whose description never came, or came damaged, is asked for it."""
+        now = self._clock()
+        for device in sorted(self._present()):
+            known = self._known(device)
+            if known.describe is not None:
+                self._undescribed.pop(device, None)
+            elif now - self._undescribed.setdefault(device, now) > self._patience:
+                self._undescribed[device] = now
+                held = None if known.journal_id is None else self._inbox.up_to(device, known.journal_id)
+                await self.outbox.resend(device, (held or 0) + 1)
+
     async def _ask_for_what_is_missing(self) -> None:
         """A device whose newest ``seq`` is beyond what is held, and stays so, is asked to send the rest again."""
         for device, key, seq, held in self._journals():
@@ -286,7 +323,7 @@ class Conversation:
     def _journals(self) -> list[tuple[str, JournalKey, int, int]]:
         """(device, journal, newest seq the device has told of, seq up to which all is held)."""
         found = []
-        for device in self.devices:
+        for device in sorted(self.devices):
             known = self._known(device)
             held = None if known.journal_id is None else self._inbox.up_to(device, known.journal_id)
             if known.journal_id is not None and held is not None:

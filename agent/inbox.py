@@ -7,23 +7,26 @@ for. Only what is held without a gap is receipted, and a device forgets only wha
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlmodel import col, select
 
+from solvus.agent.arrival import range_refusal
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.ledger import Ledger, Step, timestamp
 from solvus.agent.ledger.tables import CommandRow, InboxRow, JournalRow
+from solvus.agent.quarantine import Quarantine
 from solvus.agent.transitions import apply_event, apply_result, end_without_result, record
 from solvus.drivers.data import load_pattern
 from solvus.drivers.messages import Event, Identifier, Result, Seq, new_id
 from solvus.models.pattern import Pattern, PatternError
 
-log = logging.getLogger(__name__)
+DAMAGED = "damaged on its way: its bytes are not those its sender gave the digest of"
 
+REMEMBERED = 10_000
+"""Refused messages whose repetition is waited for: more are rubbish that somebody makes up."""
 JournalKey = tuple[str, str]
 """(device, journal_id)."""
 
@@ -75,9 +78,12 @@ class Inbox:
 
     def __init__(self, ledger: Ledger, campaign: str, pattern_folder: Path) -> None:
         self._ledger = ledger
+        self._quarantine = Quarantine(ledger)
         self._campaign = campaign
         self._patterns = pattern_folder
         self._held: dict[JournalKey, Held] = {}
+        self._refused: dict[tuple[str, str, int], str] = {}
+        """Hash of what was last refused under a number of a journal."""
 
     async def load(self) -> None:
         """Read what earlier runs of the agent hold."""
@@ -123,9 +129,15 @@ class Inbox:
                 held.add(seq)
         self._held[key] = held
 
-    async def receive(self, device: str, channel: str, payload: bytes) -> None:
-        """Commit one event or result; returning is what acknowledges it. What is no message is refused and noted."""
+    async def receive(self, device: str, channel: str, payload: bytes, *, damaged: bool = False) -> None:
+        """Commit one event or result; returning is what acknowledges it. What is no message is refused and noted.
+
+        What was damaged on its way leaves a gap in the numbers, so that it is asked for again.
+        """
         text = payload.decode("utf-8", errors="replace")
+        if damaged:
+            await self._quarantine.note(device, channel, text, DAMAGED)
+            return
         try:
             message = (Event if channel == "event" else Result).model_validate_json(payload)
         except ValidationError as error:
@@ -140,13 +152,16 @@ class Inbox:
     ) -> bool:
         """Put a message into the inbox unless it is there; what was refused counts as handled. Says if it is new."""
         known = await step.session.exec(
-            select(InboxRow.id).where(
+            select(InboxRow.body).where(
                 InboxRow.device == device,
                 InboxRow.journal_id == message.journal_id,
                 InboxRow.seq == message.seq,
             )
         )
-        if known.first() is not None:
+        if (before := known.first()) is not None:
+            if before != text:
+                reason = f"seq {message.seq} of its journal is taken by another message"
+                await self._quarantine.note_in(step, device, channel, text, reason)
             return False
         step.session.add(
             InboxRow(
@@ -170,29 +185,45 @@ class Inbox:
     async def _refuse(
         self, device: str, channel: str, text: str, error: ValidationError, envelope: Envelope | None
     ) -> None:
-        """Note what is no message. Where its number can be read it is kept and receipted like any other: the device
-        would send the same bytes again for ever, and what follows would never be free of a gap."""
+        """Note what is no message. Where its number can be read it is asked for once more, as it may have been damaged
+        on its way. The same bytes again are the device's own word: they are kept and receipted like any other, or the
+        device would send them for ever, and what follows would never be free of a gap."""
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or channel
-        reason = f"{channel} refused: {where}: {first['msg']}"
+        reason = f"{where}: {first['msg']}"
+        again = envelope is not None and self._heard_before(device, envelope, text)
         async with self._ledger.step() as step:
-            if envelope is not None and not await self._keep(step, device, channel, envelope, text):
+            first_of_its_kind = await self._quarantine.note_in(step, device, channel, text, reason)
+            if not again:
+                if first_of_its_kind or envelope is not None:
+                    await self._record_refusal(step, device, text, f"{channel} refused: {reason}")
+            elif envelope is not None and not await self._keep(step, device, channel, envelope, text):
                 return
-            log.warning("%s: %s", device, reason)
-            await step.append(
-                self._campaign,
-                "message-refused",
-                {
-                    "device": device,
-                    "refused_sha256": sha256_text(text),
-                    "reason": reason[:500],
-                    "head": text[:200],
-                },
-            )
-            if envelope is not None and envelope.command_id is not None:
+            elif envelope is not None and envelope.command_id is not None:
                 await self._end_if_done(step, device, envelope.command_id)
-        if envelope is not None:
+        if again and envelope is not None:
             self._hold(device, envelope)
+
+    def _heard_before(self, device: str, envelope: Envelope, text: str) -> bool:
+        """Whether the same bytes were refused under this number the last time something was."""
+        key, digest = (device, envelope.journal_id, envelope.seq), sha256_text(text)
+        again = self._refused.get(key) == digest
+        if len(self._refused) >= REMEMBERED:
+            self._refused.clear()
+        self._refused[key] = digest
+        return again
+
+    async def _record_refusal(self, step: Step, device: str, text: str, reason: str) -> None:
+        await step.append(
+            self._campaign,
+            "message-refused",
+            {
+                "device": device,
+                "refused_sha256": sha256_text(text),
+                "reason": reason[:500],
+                "head": text[:200],
+            },
+        )
 
     @staticmethod
     async def _end_if_done(step: Step, device: str, command_id: str) -> None:
@@ -226,7 +257,10 @@ class Inbox:
         result = Result.model_validate_json(row.body)
         try:
             pattern = result.pattern or self._fetch(result)
+            if (refusal := range_refusal(pattern)) is not None:
+                raise PatternError(refusal)
         except PatternError as error:
+            await self._quarantine.note_in(step, row.device, row.channel, row.body, str(error))
             await record(
                 step, self._campaign, "message-refused", row.device, sha256_text(row.body), str(error)
             )

@@ -49,6 +49,8 @@ class _Listener:
         return [status for status in self.said.values() if status.state in AT_WORK]
 
     async def hear(self, message: Inbound) -> None:
+        if message.damaged:
+            return
         try:
             status = AgentStatus.model_validate_json(message.payload)
         except ValidationError:

@@ -137,6 +137,9 @@ class Device:
         if inbound.retain:
             log.warning("ignored a retained command: commands are never retained")
             return
+        if inbound.damaged:
+            log.warning("ignored a command that was damaged on its way: whoever sent it will send it again")
+            return
         try:
             command = COMMAND.validate_json(inbound.payload)
         except ValidationError as error:
@@ -156,7 +159,7 @@ class Device:
                 if command.journal_id == self._journal.journal_id:
                     self._journal.receipt(command.up_to_seq)
             case Resend():
-                self._speaker.repeat_from(command.from_seq)
+                self._speaker.repeat_from(command.from_seq, describe=True)
 
     def _take_order(self, order: Execute) -> None:
         known = self._journal.command(order.command_id)

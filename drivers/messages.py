@@ -198,7 +198,7 @@ class Receipt(Message):
 
 
 class Resend(Message):
-    """Publish again everything from ``from_seq`` on that is not receipted."""
+    """Publish again the description, and everything from ``from_seq`` on that is not receipted."""
 
     schema_: Literal["solvus.command/1"] = Field(default="solvus.command/1", alias="schema")
     kind: Literal["resend"] = "resend"

@@ -90,9 +90,10 @@ class Speaker:
         """There is something new in the journal."""
         self._wake.set()
 
-    def repeat_from(self, seq: int) -> None:
-        """Publish again what is not receipted from ``seq`` on."""
+    def repeat_from(self, seq: int, *, describe: bool = False) -> None:
+        """Publish again what is not receipted from ``seq`` on, and if asked the description before it."""
         self._said = min(self._said, seq - 1)
+        self._describe_due |= describe
         self._wake.set()
 
     async def run(self) -> None:

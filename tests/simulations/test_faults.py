@@ -74,6 +74,13 @@ def test_a_device_without_a_broker_waits_and_does_not_spin(
     assert tries < 30, f"{tries} attempts to speak in a minute without a broker"
 
 
+@pytest.mark.parametrize("seed", [25, 64])
+def test_a_seed_that_once_failed(seed: int) -> None:
+    """25: a terminal event damaged on its way was taken for the device's word, and its command never ended. 64: a
+    description damaged in the broker's memory kept the agent waiting for ever."""
+    assert run_seed(seed).violations == ()
+
+
 @pytest.mark.slow
 def test_a_thousand_schedules() -> None:
     report = bench_faults(range(1000), processes=2)

@@ -68,7 +68,7 @@ class JournalConnection:
     def in_transaction(self) -> bool:
         return self._life.alive and self._real.in_transaction
 
-    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+    def execute(self, statement: str, values: tuple[Any, ...] = ()) -> Any:
         if not self._life.alive:
             raise Killed
         writes = statement.startswith(("BEGIN", "COMMIT"))
@@ -84,7 +84,7 @@ class JournalConnection:
             raise Killed
         return done
 
-    def executescript(self, script: str) -> sqlite3.Cursor:
+    def executescript(self, script: str) -> Any:
         if (refusal := self._disk.refusal()) is not None:
             raise refusal
         return self._real.executescript(script)

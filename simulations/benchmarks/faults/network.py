@@ -271,7 +271,7 @@ class SimulatedClient(CheckedClient):
         self.was_connected = False
         self.puback = None
         self._open = False
-        self._queue: asyncio.Queue[_Message] = asyncio.Queue()
+        self._heard: asyncio.Queue[_Message] = asyncio.Queue()
         self._disconnected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         life.hold(self._die)
 
@@ -322,9 +322,10 @@ class SimulatedClient(CheckedClient):
 
     async def _messages(self) -> AsyncIterator[_Message]:
         while True:
-            get = asyncio.ensure_future(self._queue.get())
+            get = asyncio.create_task(self._heard.get())
             try:
-                await asyncio.wait({get, self._disconnected}, return_when=asyncio.FIRST_COMPLETED)
+                ends: set[asyncio.Future[Any]] = {get, self._disconnected}
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 if not get.done():
                     raise aiomqtt.MqttError("Disconnected during message iteration")
             finally:
@@ -347,7 +348,7 @@ class SimulatedClient(CheckedClient):
 
     def arrived(self, message: _Message) -> None:
         if self._open and self.life.alive:
-            self._queue.put_nowait(message)
+            self._heard.put_nowait(message)
 
     def broken(self, why: str) -> None:
         """The broker's end of the connection has gone."""
