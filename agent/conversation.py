@@ -21,6 +21,7 @@ from solvus.agent.limits import LimitError
 from solvus.agent.neighbours import HEARTBEAT, refuse_beside_another
 from solvus.agent.outbox import Outbox, open_commands
 from solvus.agent.quarantine import Quarantine
+from solvus.agent.states import CommandState
 from solvus.drivers.checked_client import CheckedClient
 from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered, Transport
 from solvus.drivers.messages import (
@@ -72,6 +73,7 @@ class Conversation:
         self._laboratory = frozenset(device.id for device in bench.laboratory.devices) | self.devices
         self._quarantine = Quarantine(ledger)
         self._undescribed: dict[str, datetime] = {}
+        self._idle_since: dict[str, datetime] = {}
         self._inbox = Inbox(ledger, campaign_id, bench.laboratory.pattern_folder)
         self._connection = Connection(
             bench.address,
@@ -177,6 +179,7 @@ class Conversation:
         await self._ask_for_what_is_missing()
         commands = open_commands(await self._commands())
         await self._ask_the_reborn(commands)
+        await self._ask_the_idle(commands)
         await self.outbox.attend(commands, self._present())
         await self.outbox.mark_lost(commands, self._silences())
         await self._give_receipts()
@@ -266,6 +269,19 @@ class Conversation:
                 await self.outbox.query(device, ids)
             self._reborn.discard(device)
 
+    async def _ask_the_idle(self, commands: Iterable[CommandRow]) -> None:
+        """A device that is free, with nothing of its journal missing here, while an order is under way with it: one
+        of the two has forgotten, and the device knows which."""
+        whole = {device for device, _, seq, held in self._journals() if seq <= held}
+        free, now = self.ready() & whole, self._clock()
+        for row in commands:
+            under_way = CommandState(row.state) in (CommandState.ACCEPTED, CommandState.STARTED)
+            if not under_way or row.device not in free:
+                self._idle_since.pop(row.command_id, None)
+            elif now - self._idle_since.setdefault(row.command_id, now) > self._patience:
+                self._idle_since[row.command_id] = now
+                await self.outbox.query(row.device, (row.command_id,))
+
     def _will(self) -> LastWill:
         lost = AgentStatus(
             boot_id=self.boot_id,
@@ -290,6 +306,10 @@ class Conversation:
                     await self.outbox.not_heard_of(row)
             elif answer.terminal_seq is not None and held < answer.terminal_seq:
                 await self.outbox.resend(row.device, held + 1)
+            elif answer.terminal_seq is not None and not await self._inbox.holds(
+                row.device, journal_id, answer.terminal_seq
+            ):
+                await self.outbox.told_to_another(row, answer.status)
 
     async def ask_for_descriptions(self) -> None:
         """A device that lives and whose description never came, or came damaged, is asked for it."""

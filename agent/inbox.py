@@ -18,7 +18,7 @@ from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.ledger import Ledger, Step, timestamp
 from solvus.agent.ledger.tables import CommandRow, InboxRow, JournalRow
 from solvus.agent.quarantine import Quarantine
-from solvus.agent.transitions import apply_event, apply_result, end_without_result, record
+from solvus.agent.transitions import apply_event, apply_result, end_without_result, record_refused
 from solvus.drivers.data import load_pattern
 from solvus.drivers.messages import Event, Identifier, Result, Seq, new_id
 from solvus.models.pattern import Pattern, PatternError
@@ -113,6 +113,14 @@ class Inbox:
         envelopes = [_envelope(row.body.encode()) for row in rows]
         return any(e is not None and e.command_id == command_id for e in envelopes)
 
+    async def holds(self, device: str, journal_id: str, seq: int) -> bool:
+        """Whether the message of this number is here, and not only said to be receipted."""
+        return bool(
+            await self._ledger.rows(
+                InboxRow, InboxRow.device == device, InboxRow.journal_id == journal_id, InboxRow.seq == seq
+            )
+        )
+
     async def meet(self, device: str, journal_id: str, receipted: int) -> None:
         """Hear from a state message that this journal exists and what of it was receipted."""
         key = (device, journal_id)
@@ -196,7 +204,7 @@ class Inbox:
             first_of_its_kind = await self._quarantine.note_in(step, device, channel, text, reason)
             if not again:
                 if first_of_its_kind or envelope is not None:
-                    await self._record_refusal(step, device, text, f"{channel} refused: {reason}")
+                    await self._record_refusal(step, device, channel, text, reason)
             elif envelope is not None and not await self._keep(step, device, channel, envelope, text):
                 return
             elif envelope is not None and envelope.command_id is not None:
@@ -213,15 +221,15 @@ class Inbox:
         self._refused[key] = digest
         return again
 
-    async def _record_refusal(self, step: Step, device: str, text: str, reason: str) -> None:
+    async def _record_refusal(self, step: Step, device: str, channel: str, text: str, reason: str) -> None:
         await step.append(
             self._campaign,
             "message-refused",
             {
                 "device": device,
+                "channel": channel,
                 "refused_sha256": sha256_text(text),
                 "reason": reason[:500],
-                "head": text[:200],
             },
         )
 
@@ -260,12 +268,12 @@ class Inbox:
             if (refusal := range_refusal(pattern)) is not None:
                 raise PatternError(refusal)
         except PatternError as error:
-            await self._quarantine.note_in(step, row.device, row.channel, row.body, str(error))
-            await record(
-                step, self._campaign, "message-refused", row.device, sha256_text(row.body), str(error)
-            )
+            await record_refused(step, self._campaign, row.device, sha256_text(row.body), str(error))
         else:
             await apply_result(step, self._campaign, row.device, result, pattern, row.body)
+        for event in step.events:
+            if event.kind == "message-refused":
+                await self._quarantine.note_in(step, row.device, row.channel, row.body, event.body["reason"])
         await self._end_if_done(step, row.device, result.command_id)
 
     def _fetch(self, result: Result) -> Pattern:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +18,10 @@ from solvus.drivers.journal import Journal
 from solvus.simulations.benchmarks.faults.instruments import Diffractometer, Log
 from solvus.simulations.benchmarks.faults.network import Network
 from solvus.simulations.benchmarks.faults.process import Life
-from solvus.simulations.benchmarks.faults.run import bench_faults, run_seed
+from solvus.simulations.benchmarks.faults.run import bench_faults, empty_ledger, run_seed
+from solvus.simulations.benchmarks.faults.schedule import PROGRAMS, Schedule
 from solvus.simulations.benchmarks.faults.virtual_time import NothingToDo, run_virtually
+from solvus.simulations.benchmarks.faults.world import World
 
 QUICK_SEEDS = 6
 
@@ -72,6 +76,43 @@ def test_a_device_without_a_broker_waits_and_does_not_spin(
         run_virtually(lonely)
     tries = sum("waiting" in record.message for record in caplog.records)
     assert tries < 30, f"{tries} attempts to speak in a minute without a broker"
+
+
+def test_a_campaign_goes_on_from_a_backup_that_knows_less_than_the_devices(tmp_path: Path) -> None:
+    """The ledger is lost and put back as it was six seconds before; what devices told it since then is gone, so the
+    order that was under way is unknown, with that as its reason, and the campaign still comes to its end."""
+    (tmp_path / "ledger.db").write_bytes(empty_ledger())
+    right = dict.fromkeys(PROGRAMS, 0.0)
+    calm = Schedule(4, forgetful=True, experiments=4, parallel=1, offsets=right, drifts=right, faults=())
+
+    async def main() -> float:
+        world = World(calm, tmp_path)
+        loop = asyncio.get_running_loop()
+        loop.call_at(4.0, save)
+        loop.call_at(12.0, lose, world)
+        return await world.run()
+
+    def save() -> None:
+        with (
+            sqlite3.connect(tmp_path / "ledger.db") as source,
+            sqlite3.connect(tmp_path / "safe.db") as target,
+        ):
+            source.backup(target)
+
+    def lose(world: World) -> None:
+        world.programs["agent"].kill(1.0)
+        for file in tmp_path.glob("ledger.db*"):
+            file.unlink()
+        shutil.copy(tmp_path / "safe.db", tmp_path / "ledger.db")
+
+    assert run_virtually(main) < 200.0
+    with sqlite3.connect(tmp_path / "ledger.db") as database:
+        states = [row[0] for row in database.execute("SELECT state FROM campaign")]
+        reasons = [
+            row[0] for row in database.execute("SELECT reason FROM experiment WHERE state = 'unknown'")
+        ]
+    assert states == ["exhausted"]
+    assert any("before a restore" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize("seed", [25, 64])

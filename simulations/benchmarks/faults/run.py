@@ -73,7 +73,7 @@ class Report:
 
 
 @cache
-def _empty_ledger() -> bytes:
+def empty_ledger() -> bytes:
     """A ledger with its tables and nothing in them: made once, as migrations take longer than a schedule."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ledger.db"
@@ -97,7 +97,7 @@ def _scratch() -> Iterator[Path]:
 def run_schedule(schedule: Schedule, keep: Path | None = None) -> Verdict:
     """Run one schedule and judge it. ``keep`` receives ledger, journals and logs."""
     began = time.monotonic()
-    empty = _empty_ledger()
+    empty = empty_ledger()
     with _scratch() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of connections that a killed program has left open
         (folder / "ledger.db").write_bytes(empty)

@@ -45,7 +45,7 @@ from solvus.simulations.benchmarks.faults.schedule import (
     Schedule,
 )
 
-PATIENCE = 600.0
+PATIENCE = 300.0
 """Seconds a campaign has to come to its end; the faults are over long before."""
 DEVICE_RESTART, AGENT_RESTART = 1.0, 2.0
 """Seconds after which whoever looks after the programs starts one again that has ended by itself."""
