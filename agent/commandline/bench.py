@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from solvus.agent.commandline.bench_crashes import crashes
 from solvus.agent.commandline.bench_faults import faults
 from solvus.agent.commandline.console import err, fail, out, print_json
 
@@ -19,6 +20,7 @@ def bench() -> None:
 
 
 bench_app.command("faults")(faults)
+bench_app.command("crashes")(crashes)
 
 
 @bench_app.command("campaign")

@@ -65,6 +65,8 @@ class _Logged(Driver):
     simulated: ClassVar[bool] = True
     Settings: ClassVar[type[BaseModel]] = NoSettings
     steps: ClassVar[int] = 4
+    pauses: ClassVar[tuple[float, float]] = (0.1, 0.8)
+    """Seconds of each step, from shortest to longest."""
 
     def __init__(self, log: Log, chance: random.Random, alive: Callable[[], bool]) -> None:
         super().__init__(NoSettings())
@@ -72,7 +74,7 @@ class _Logged(Driver):
 
     async def execute(self, order: Execute, progress: Progress) -> Pattern | None:
         self._log.write("begin", order.command_id)
-        pause = self._chance.uniform(0.1, 0.8)
+        pause = self._chance.uniform(*self.pauses)
         for step in range(self.steps):
             await progress(step / self.steps, "at work")
             await asyncio.sleep(pause)
@@ -119,6 +121,9 @@ class Diffractometer(_Logged):
 class Bookkeepers(Workers):
     """In place of the worker processes: answers of the right form at no cost, after a while."""
 
+    spread: ClassVar[tuple[float, float]] = (-4.0, 4.0)
+    """How far from the target the diameters come out, angstrom."""
+
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(f"workers {seed}")  # noqa: S311 -- draws recipes
 
@@ -133,7 +138,7 @@ class Bookkeepers(Workers):
 
     def _identify(self, request: IdentifyRequest) -> str:
         sha = request.pattern.sha256
-        diameter = GOAL.value + random.Random(sha).uniform(-4.0, 4.0)  # noqa: S311 -- chemistry
+        diameter = GOAL.value + random.Random(sha).uniform(*self.spread)  # noqa: S311 -- chemistry
         share = Descriptor(mean=0.95, sd=0.02)
         candidate = Candidate(
             structure="Au ball-1000",
