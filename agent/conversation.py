@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
@@ -20,7 +22,6 @@ from solvus.agent.ledger.tables import CommandRow
 from solvus.agent.limits import LimitError
 from solvus.agent.neighbours import HEARTBEAT, refuse_beside_another
 from solvus.agent.outbox import Outbox, open_commands
-from solvus.agent.quarantine import Quarantine
 from solvus.agent.states import CommandState
 from solvus.drivers.checked_client import CheckedClient
 from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered, Transport
@@ -71,7 +72,6 @@ class Conversation:
         self._changed = changed
         self._patience = timedelta(seconds=campaign.timing.republish)
         self._laboratory = frozenset(device.id for device in bench.laboratory.devices) | self.devices
-        self._quarantine = Quarantine(ledger)
         self._undescribed: dict[str, datetime] = {}
         self._idle_since: dict[str, datetime] = {}
         self._inbox = Inbox(ledger, campaign_id, bench.laboratory.pattern_folder)
@@ -112,6 +112,8 @@ class Conversation:
 
     async def close(self) -> None:
         await self._connection.stop()
+        with suppress(SQLAlchemyError):  # it may be why the campaign ends, and is told elsewhere
+            await self._inbox.quarantine.write()
         if self._life is not None:
             await asyncio.wait({self._life})
 
@@ -207,7 +209,7 @@ class Conversation:
         if topic is None or topic.device not in self._laboratory:
             device, _, channel = message.topic.rpartition("/")
             reason = f"laboratory {self._lab} has no such device"
-            await self._refuse(device.rpartition("/")[2], channel, message, reason)
+            self._refuse(device.rpartition("/")[2], channel, message, reason)
             return
         if topic.device not in self.devices:
             return  # another campaign's
@@ -215,27 +217,27 @@ class Conversation:
             await self._hear(topic, message)
         elif message.retain:
             reason = f"a retained {topic.channel} is nobody's message"
-            await self._refuse(topic.device, topic.channel, message, reason)
+            self._refuse(topic.device, topic.channel, message, reason)
         else:
             await self._inbox.receive(topic.device, topic.channel, message.payload, damaged=message.damaged)
         self._changed()
 
-    async def _refuse(self, device: str, channel: str, message: Inbound, reason: str) -> None:
-        await self._quarantine.note(
+    def _refuse(self, device: str, channel: str, message: Inbound, reason: str) -> None:
+        self._inbox.quarantine.note(
             device, channel, message.payload.decode("utf-8", errors="replace"), reason
         )
 
     async def _hear(self, topic: DeviceTopic, message: Inbound) -> None:
         """A state or description; what is no such message is refused. It is not asked for again: the next comes."""
         if message.damaged:
-            await self._refuse(topic.device, topic.channel, message, DAMAGED)
+            self._refuse(topic.device, topic.channel, message, DAMAGED)
             return
         try:
             if topic.channel == "describe":
                 said = Describe.model_validate_json(message.payload)
                 if said.device != topic.device:
                     reason = f"device: it describes {said.device}"
-                    await self._refuse(topic.device, topic.channel, message, reason)
+                    self._refuse(topic.device, topic.channel, message, reason)
                     return
                 self.presence.hear_describe(topic.device, said)
                 return
@@ -243,7 +245,7 @@ class Conversation:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or topic.channel
-            await self._refuse(topic.device, topic.channel, message, f"{where}: {first['msg']}")
+            self._refuse(topic.device, topic.channel, message, f"{where}: {first['msg']}")
             return
         before = self._known(topic.device).boot_id
         if self.presence.hear_state(topic.device, state, self._clock(), retained=message.retain):
@@ -313,6 +315,7 @@ class Conversation:
 
     async def ask_for_descriptions(self) -> None:
         """A device that lives and whose description never came, or came damaged, is asked for it."""
+        await self._inbox.quarantine.write()
         now = self._clock()
         for device in sorted(self._present()):
             known = self._known(device)

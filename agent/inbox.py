@@ -78,7 +78,7 @@ class Inbox:
 
     def __init__(self, ledger: Ledger, campaign: str, pattern_folder: Path) -> None:
         self._ledger = ledger
-        self._quarantine = Quarantine(ledger)
+        self.quarantine = Quarantine(ledger)
         self._campaign = campaign
         self._patterns = pattern_folder
         self._held: dict[JournalKey, Held] = {}
@@ -144,7 +144,7 @@ class Inbox:
         """
         text = payload.decode("utf-8", errors="replace")
         if damaged:
-            await self._quarantine.note(device, channel, text, DAMAGED)
+            self.quarantine.note(device, channel, text, DAMAGED)
             return
         try:
             message = (Event if channel == "event" else Result).model_validate_json(payload)
@@ -169,7 +169,7 @@ class Inbox:
         if (before := known.first()) is not None:
             if before != text:
                 reason = f"seq {message.seq} of its journal is taken by another message"
-                await self._quarantine.note_in(step, device, channel, text, reason)
+                self.quarantine.note(device, channel, text, reason)
             return False
         step.session.add(
             InboxRow(
@@ -200,11 +200,12 @@ class Inbox:
         where = ".".join(str(part) for part in first["loc"]) or channel
         reason = f"{where}: {first['msg']}"
         again = envelope is not None and self._heard_before(device, envelope, text)
+        first_of_its_kind = self.quarantine.note(device, channel, text, reason)
+        if envelope is None and not first_of_its_kind:
+            return
         async with self._ledger.step() as step:
-            first_of_its_kind = await self._quarantine.note_in(step, device, channel, text, reason)
             if not again:
-                if first_of_its_kind or envelope is not None:
-                    await self._record_refusal(step, device, channel, text, reason)
+                await self._record_refusal(step, device, channel, text, reason)
             elif envelope is not None and not await self._keep(step, device, channel, envelope, text):
                 return
             elif envelope is not None and envelope.command_id is not None:
@@ -241,6 +242,7 @@ class Inbox:
 
     async def work(self) -> list[Event]:
         """Apply everything that waits, in order of ``seq``; return the events seen, for who is interested."""
+        await self.quarantine.write()
         whole = {
             key: held.up_to for key, held in self._held.items()
         }  # before the rows, which then hold it all
@@ -273,7 +275,7 @@ class Inbox:
             await apply_result(step, self._campaign, row.device, result, pattern, row.body)
         for event in step.events:
             if event.kind == "message-refused":
-                await self._quarantine.note_in(step, row.device, row.channel, row.body, event.body["reason"])
+                self.quarantine.note(row.device, row.channel, row.body, event.body["reason"])
         await self._end_if_done(step, row.device, result.command_id)
 
     def _fetch(self, result: Result) -> Pattern:

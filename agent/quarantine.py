@@ -2,15 +2,16 @@
 
 A message that is refused changes nothing, so it does not belong into the chain of decisions; but a person must be able
 to see what was refused and why. One row holds all refusals of one channel of one device for one reason, with the first
-of them, so that a device (or somebody in its name) that sends rubbish all night fills no disk.
+of them, so that a device (or somebody in its name) that sends rubbish all night fills no disk. They are noted in memory
+and written together at the loop's next turn: a wait for the disk for each would let rubbish hold up what matters.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
-from sqlalchemy import func
-from sqlmodel import col, select
+from sqlmodel import select
 
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.ledger import Ledger, Step, timestamp
@@ -20,56 +21,66 @@ log = logging.getLogger(__name__)
 
 HEAD = 2000
 """Characters kept of the first message of each kind."""
-ROWS = 5000
-"""Kinds of refusal that are told apart; beyond that only their number is kept."""
+KINDS = 5000
+"""Kinds of refusal that are told apart in one run; beyond that only their number is kept."""
 REST = "refused like many others; quarantine is full"
 REASON = 300
 
 
+Kind = tuple[str, str, str]
+"""(device, channel, reason)."""
+
+
+@dataclass
+class _Refused:
+    """Refusals of one kind that are not written yet: the first of them, and how many."""
+
+    head: str
+    size: int
+    sha256: str
+    first_at: str
+    last_at: str
+    times: int = 1
+
+
 class Quarantine:
-    """The refused messages of one ledger."""
+    """The refused messages of one ledger; :meth:`note` them, and :meth:`write` what was noted."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._noted: dict[Kind, _Refused] = {}
+        self._known: set[Kind] = set()
 
-    async def note(self, device: str, channel: str, text: str, reason: str) -> None:
-        """Keep one refused message, in a step of its own."""
-        async with self._ledger.step() as step:
-            await self.note_in(step, device, channel, text, reason)
-
-    async def note_in(self, step: Step, device: str, channel: str, text: str, reason: str) -> bool:
-        """Keep one refused message in the caller's step; says whether it is the first of its kind."""
+    def note(self, device: str, channel: str, text: str, reason: str) -> bool:
+        """Remember one refused message; says whether it is the first of its kind in this run."""
         moment = timestamp(self._ledger.clock())
-        device, channel, reason = device[:64], channel[:20], reason[:REASON]
-        row = await self._known(step, device, channel, reason)
-        if row is None and await self._full(step):
-            reason = REST
-            row = await self._known(step, device, channel, reason)
-        if row is not None:
-            row.times += 1
-            row.last_at = moment
-            step.session.add(row)
-            return False
-        log.warning(
-            "%s: %s refused: %s", device, channel, reason
-        )  # the first of its kind; the rest is counted
-        step.session.add(
-            QuarantineRow(
-                device=device,
-                channel=channel,
-                reason=reason,
-                first_at=moment,
-                last_at=moment,
-                times=1,
-                size=len(text),
-                sha256=sha256_text(text),
-                head=text[:HEAD].replace("\0", "\ufffd"),  # no database text holds a zero
-            )
-        )
-        return True
+        kind = (device[:64], channel[:20], reason[:REASON])
+        if kind not in self._known and len(self._known) >= KINDS:
+            kind = (*kind[:2], REST)
+        first = kind not in self._known
+        if first:
+            self._known.add(kind)
+            log.warning("%s: %s refused: %s", *kind)  # the rest of its kind is counted
+        if (refused := self._noted.get(kind)) is not None:
+            refused.times += 1
+            refused.last_at = moment
+        else:
+            kept = text[:HEAD].replace("\0", "\ufffd")  # no database text holds a zero
+            self._noted[kind] = _Refused(kept, len(text), sha256_text(text), moment, moment)
+        return first
+
+    async def write(self) -> None:
+        """Write what was noted since the last time, in one step."""
+        if not self._noted:
+            return
+        noted, self._noted = self._noted, {}
+        async with self._ledger.step() as step:
+            for kind, refused in noted.items():
+                await self._add(step, kind, refused)
 
     @staticmethod
-    async def _known(step: Step, device: str, channel: str, reason: str) -> QuarantineRow | None:
+    async def _add(step: Step, kind: Kind, refused: _Refused) -> None:
+        device, channel, reason = kind
         found = await step.session.exec(
             select(QuarantineRow).where(
                 QuarantineRow.device == device,
@@ -77,9 +88,10 @@ class Quarantine:
                 QuarantineRow.reason == reason,
             )
         )
-        return found.one_or_none()
-
-    @staticmethod
-    async def _full(step: Step) -> bool:
-        count = (await step.session.exec(select(func.count(col(QuarantineRow.id))))).one()
-        return count >= ROWS
+        row = found.one_or_none()
+        if row is None:
+            row = QuarantineRow(device=device, channel=channel, reason=reason, **vars(refused))
+        else:
+            row.times += refused.times
+            row.last_at = refused.last_at
+        step.session.add(row)
