@@ -14,16 +14,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col, select
-
-from solvus.agent.ledger.engine import LedgerError
-from solvus.agent.ledger.ledger import Ledger, decode
 from solvus.agent.ledger.projections import LedgerEvent
-from solvus.agent.ledger.tables import EventRow
 from solvus.agent.states import CommandState, ExperimentState
 from solvus.simulations.benchmarks.crashes.agent import TIMING
-from solvus.simulations.benchmarks.crashes.instruments import FAIL, NARROW, WILD, Wishes
+from solvus.simulations.benchmarks.crashes.instruments import ENOUGH, FAIL, NARROW, WILD, Wishes
+from solvus.simulations.benchmarks.crashes.observer import observe
 from solvus.simulations.benchmarks.crashes.programs import (
     AgentProgram,
     BrokerProgram,
@@ -39,7 +34,7 @@ LOOK = 0.01
 """Seconds between two looks into the ledger."""
 PATIENCE = 900.0
 """Seconds a campaign may take on a machine that does other things as well."""
-AGAIN = 12.0
+AGAIN = 25.0
 """Seconds after which a rare state that did not come is provoked once more."""
 STATES = tuple(
     [f"command {state.value}" for state in CommandState]
@@ -108,11 +103,10 @@ class CrashCampaign:
         self._wishes = Wishes(site.folder)
         self._broker = BrokerProgram(site)
         self._programs: dict[str, Program] = {"broker": self._broker}
-        self._ledger: Ledger | None = None
-        self._seen = 0
-        self._quiet_until = 0.0
+        self._observer = observe(site.url)
         self._provoked_at = 0.0
         self._provoking = ""
+        self._ordered_from: dict[str, str] = {}
         self._thaw_at: dict[str, float] = {}
         self._next_moment = 0.0
 
@@ -131,10 +125,12 @@ class CrashCampaign:
                 await self._look_after()
                 if agent.code == 0:
                     break
-                for event in await self._news():
+                for event in await self._observer.news():
                     await self._notice(event)
                 self._provoke()
                 self._at_random()
+                if not self._pending and not self._moments:
+                    self._wishes.make(ENOUGH)
                 await asyncio.sleep(LOOK)
             else:
                 self.outcome.violations.append(f"campaign: did not end within {PATIENCE:g} s")
@@ -161,34 +157,17 @@ class CrashCampaign:
                 program.up_again_at = moment + 0.5
                 await program.start()
 
-    async def _news(self) -> list[LedgerEvent]:
-        try:
-            if self._ledger is None:
-                self._ledger = await Ledger.open(self.site.url, write=False)
-            async with self._ledger.session() as session:
-                rows = await session.exec(
-                    select(EventRow).where(EventRow.seq > self._seen).order_by(col(EventRow.seq))
-                )
-                events = [decode(row) for row in rows.all()]
-        except (LedgerError, SQLAlchemyError, OSError):  # not made yet, or busy
-            return []
-        if events:
-            self._seen = events[-1].seq
-        return events
-
     async def _notice(self, event: LedgerEvent) -> None:
         state = entered(event)
         if state is None:
             return
-        await self._mislead(state)
-        if state not in self._pending or not self.victim or time.monotonic() < self._quiet_until:
+        await self._mislead(state, event)
+        if state not in self._pending or not self.victim:
             return
         if self._programs[self.victim].kill():
             self._pending.remove(state)
             self.outcome.killed_at.append(state)
-            self._wishes.withdraw(
-                NARROW
-            )  # an agent that starts refuses a device that cannot serve its campaign
+            self._wishes.withdraw(NARROW)  # an agent that starts refuses a device that cannot serve it
             self._provoking = ""
 
     # Rare states
@@ -212,23 +191,29 @@ class CrashCampaign:
         if (wish := _RARE[self._provoking]) in (FAIL, WILD):
             self._wishes.make(wish)
 
-    async def _mislead(self, state: str) -> None:
+    async def _mislead(self, state: str, event: LedgerEvent) -> None:
         """What a provocation waits for has come: stop the other device at the moment that leads on."""
         other = "diffractometer" if self.victim == "robot" else "robot"
+        if state == "command queued":
+            self._ordered_from[event.body["command_id"]] = event.body["device"]
+        its = self._ordered_from.get(event.body.get("command_id", "")) == other
         how = _RARE.get(self._provoking)
         if how == NARROW and state == "experiment approved":
             self._wishes.make(NARROW)
+        elif how in ("interrupt", "lose") and state == "experiment approved":
+            self._wishes.make(f"linger-{other}")
         elif state in ("command rejected", "command accepted"):
             self._wishes.withdraw(NARROW)
-        if how == "freeze" and state == "command queued" and other not in self._thaw_at:
+        if how == "freeze" and state == "command queued" and its and other not in self._thaw_at:
             self._programs[other].signal(signal.SIGSTOP)
             self._thaw_at[other] = time.monotonic() + TIMING.command_expires + 1.0
-        elif how in ("interrupt", "lose") and state == "command started":
+        elif how in ("interrupt", "lose") and state == "command started" and its:
             down = TIMING.device_lost + 4.0 if how == "lose" else 0.0
             self._programs[other].kill(down)
+            self._wishes.withdraw(f"linger-{other}")
 
     def _wishes_clear(self) -> None:
-        for wish in (FAIL, NARROW, WILD):
+        for wish in (FAIL, NARROW, WILD, "linger-robot", "linger-diffractometer"):
             self._wishes.withdraw(wish)
 
     # Random moments
@@ -258,8 +243,7 @@ class CrashCampaign:
                 program.signal(signal.SIGTERM)
         await asyncio.gather(*(program.ended(30.0) for program in others))
         await asyncio.to_thread(self._broker.broker.stop)
-        if self._ledger is not None:
-            await self._ledger.close()
+        await self._observer.close()
 
     async def _judge(self) -> None:
         folder = self.site.folder
@@ -268,7 +252,7 @@ class CrashCampaign:
             for name in ("robot", "diffractometer")
         ]
         self.outcome.violations += await violations(self.site.url, devices)
-        self.outcome.events = self._seen
+        self.outcome.events = self._observer.seen
 
 
 _RARE = {

@@ -6,20 +6,25 @@ matrix brings about a failure, a rejection or a recipe out of range without a li
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from solvus.agent.jobs import IdentifyRequest
 from solvus.agent.planner.observations import Proposal
-from solvus.drivers.driver import ChemistryFailure, Driver
+from solvus.drivers.driver import ChemistryFailure, Driver, Progress
 from solvus.drivers.messages import Capability, Execute, ParameterSpec
 from solvus.models.pattern import Pattern
 from solvus.simulations.benchmarks.faults.instruments import Bookkeepers, Diffractometer, Log, Robot
 
-FAIL, NARROW, WILD = "fail", "narrow", "wild"
-"""The next sample does not come out; the robot takes less than it said; the next recipe is out of range."""
+FAIL, NARROW, WILD, ENOUGH = "fail", "narrow", "wild", "enough"
+"""The next sample does not come out; the robot takes less than it said; the next recipe is out of range; every sample
+hits, so that the campaign ends."""
+LINGER = 20.0
+"""Seconds an order takes when its device is wished to linger (``linger-robot``): time to be killed at work."""
 PAUSES = (0.02, 0.08)
 """Seconds of each of the four steps of an order."""
 
@@ -54,10 +59,23 @@ class Place(BaseModel):
     folder: Path
 
 
-class CrashRobot(Robot):
+class _Lingering(Driver):
+    """Takes its time when that is wished."""
+
+    device: ClassVar[str]
+    _wishes: Wishes
+
+    async def execute(self, order: Execute, progress: Progress) -> Pattern | None:
+        if self._wishes.take(f"linger-{self.device}"):
+            await asyncio.sleep(LINGER)
+        return await super().execute(order, progress)  # type: ignore[safe-super]
+
+
+class CrashRobot(_Lingering, Robot):
     """Makes balls, in a tenth of a second or three."""
 
     name: ClassVar[str] = "crash-robot"
+    device: ClassVar[str] = "robot"
     Settings: ClassVar[type[BaseModel]] = Place
     pauses: ClassVar[tuple[float, float]] = PAUSES
 
@@ -78,10 +96,11 @@ class CrashRobot(Robot):
         return None
 
 
-class CrashDiffractometer(Diffractometer):
+class CrashDiffractometer(_Lingering, Diffractometer):
     """Measures them as quickly."""
 
     name: ClassVar[str] = "crash-diffractometer"
+    device: ClassVar[str] = "diffractometer"
     Settings: ClassVar[type[BaseModel]] = Place
     pauses: ClassVar[tuple[float, float]] = PAUSES
 
@@ -89,16 +108,19 @@ class CrashDiffractometer(Diffractometer):
         place = Place.model_validate(settings)
         log = Log(place.folder / "diffractometer.log")
         super().__init__(log, random.Random(), lambda: True)  # noqa: S311 -- chemistry
+        self._wishes = Wishes(place.folder)
 
 
 class CrashBookkeepers(Bookkeepers):
-    """Never hits, so that a campaign runs to its budget; plans out of range when that is wished."""
-
-    spread: ClassVar[tuple[float, float]] = (6.0, 9.0)
+    """Does not hit before it is enough; plans out of range when that is wished."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         super().__init__(seed)
         self._wishes = Wishes(folder)
+
+    def _identify(self, request: IdentifyRequest) -> str:
+        self.spread = (0.0, 0.0) if self._wishes.holds(ENOUGH) else (6.0, 9.0)
+        return super()._identify(request)
 
     def _plan(self, count: int) -> list[Proposal]:
         planned = super()._plan(count)

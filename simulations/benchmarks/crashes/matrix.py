@@ -17,7 +17,8 @@ from sqlalchemy.engine import make_url
 from solvus.simulations.benchmarks.crashes.campaign import PROGRAMS, STATES, CrashCampaign, Outcome
 from solvus.simulations.benchmarks.crashes.programs import Site
 
-EXPERIMENTS = 24
+EXPERIMENTS = 120
+"""A budget that is never spent: when there is nothing left to kill at, the next samples hit."""
 MOMENTS = 8
 
 

@@ -121,7 +121,7 @@ class Diffractometer(_Logged):
 class Bookkeepers(Workers):
     """In place of the worker processes: answers of the right form at no cost, after a while."""
 
-    spread: ClassVar[tuple[float, float]] = (-4.0, 4.0)
+    spread: tuple[float, float] = (-4.0, 4.0)
     """How far from the target the diameters come out, angstrom."""
 
     def __init__(self, seed: int) -> None:
