@@ -27,7 +27,7 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.conversation import Conversation
 from solvus.agent.decide import Confirm, Exhausted, Found, Plan, Wait, next_step
 from solvus.agent.ledger.ledger import Clock, Ledger
-from solvus.agent.ledger.tables import CommandRow, ExperimentRow
+from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.limits import check_recipe, check_space
 from solvus.agent.neighbours import AT_WORK
 from solvus.agent.outbox import ACTIONS, open_commands, queue_command
@@ -100,6 +100,8 @@ class CampaignLoop:
         self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set, transport)
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._stopping = False
+        self._experiments: Sequence[ExperimentRow] = ()
+        self._read_at: tuple[int, str] | None = None
         self._jobs = SideJobs(self._changed.set)
 
     # --- life ---
@@ -272,7 +274,7 @@ class CampaignLoop:
     async def _dispatch(self) -> None:
         """Give every waiting experiment a free device, oldest first."""
         ready = self._wire.ready()
-        taken = {row.device for row in open_commands(await self._commands())}
+        taken = {row.device for row in open_commands(await self._wire.commands())}
         expires_at = self._clock() + timedelta(seconds=self.campaign.timing.command_expires)
         for row in await self._rows():
             waiting = {E.APPROVED.value: "make", E.SYNTHESISED.value: "measure"}.get(row.state)
@@ -299,12 +301,14 @@ class CampaignLoop:
     # --- what is where ---
 
     async def _rows(self) -> Sequence[ExperimentRow]:
-        return await self._ledger.rows(
-            ExperimentRow, ExperimentRow.campaign == self.id, order_by=col(ExperimentRow.number)
-        )
-
-    async def _commands(self) -> Sequence[CommandRow]:
-        return await self._ledger.rows(CommandRow, CommandRow.campaign == self.id)
+        """The experiments; read anew when the ledger has grown, as only its events change them."""
+        head = self._ledger.head
+        if self._read_at != head:
+            self._experiments = await self._ledger.rows(
+                ExperimentRow, ExperimentRow.campaign == self.id, order_by=col(ExperimentRow.number)
+            )
+            self._read_at = head
+        return self._experiments
 
     def _status(self) -> AgentStatus:
         return AgentStatus(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -72,6 +72,8 @@ class Conversation:
         self._changed = changed
         self._patience = timedelta(seconds=campaign.timing.republish)
         self._laboratory = frozenset(device.id for device in bench.laboratory.devices) | self.devices
+        self._orders: Sequence[CommandRow] = ()
+        self._read_at: tuple[int, str] | None = None
         self._undescribed: dict[str, datetime] = {}
         self._idle_since: dict[str, datetime] = {}
         self._inbox = Inbox(ledger, campaign_id, bench.laboratory.pattern_folder)
@@ -179,7 +181,7 @@ class Conversation:
         for event in await self._inbox.work():
             await self._note(event)
         await self._ask_for_what_is_missing()
-        commands = open_commands(await self._commands())
+        commands = open_commands(await self.commands())
         await self._ask_the_reborn(commands)
         await self._ask_the_idle(commands)
         await self.outbox.attend(commands, self._present())
@@ -258,7 +260,7 @@ class Conversation:
         self._asked.clear()
         await self.publish_status(self._status)
         by_device: dict[str, list[str]] = {}
-        for row in open_commands(await self._commands()):
+        for row in open_commands(await self.commands()):
             by_device.setdefault(row.device, []).append(row.command_id)
         for device, command_ids in by_device.items():
             await self.outbox.query(device, tuple(command_ids))
@@ -353,5 +355,10 @@ class Conversation:
                 found.append((device, (device, known.journal_id), known.announced_seq, held))
         return found
 
-    async def _commands(self) -> list[CommandRow]:
-        return list(await self._ledger.rows(CommandRow, CommandRow.campaign == self._id))
+    async def commands(self) -> Sequence[CommandRow]:
+        """The campaign's orders; read anew when the ledger has grown, as only its events change them."""
+        head = self._ledger.head
+        if self._read_at != head:
+            self._orders = await self._ledger.rows(CommandRow, CommandRow.campaign == self._id)
+            self._read_at = head
+        return self._orders

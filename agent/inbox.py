@@ -82,6 +82,7 @@ class Inbox:
         self._campaign = campaign
         self._patterns = pattern_folder
         self._held: dict[JournalKey, Held] = {}
+        self._waiting = True
         self._refused: dict[tuple[str, str, int], str] = {}
         """Hash of what was last refused under a number of a journal."""
 
@@ -153,6 +154,7 @@ class Inbox:
             return
         async with self._ledger.step() as step:
             await self._keep(step, device, channel, message, text)
+        self._waiting = True
         self._hold(device, message)
 
     async def _keep(
@@ -243,6 +245,9 @@ class Inbox:
     async def work(self) -> list[Event]:
         """Apply everything that waits, in order of ``seq``; return the events seen, for who is interested."""
         await self.quarantine.write()
+        if not self._waiting:
+            return []
+        self._waiting = False  # before the rows are read: what comes meanwhile waits again
         whole = {
             key: held.up_to for key, held in self._held.items()
         }  # before the rows, which then hold it all
