@@ -27,7 +27,7 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.conversation import Conversation
 from solvus.agent.decide import Confirm, Exhausted, Found, Plan, Wait, next_step
 from solvus.agent.ledger.ledger import Clock, Ledger
-from solvus.agent.ledger.tables import CommandRow, ExperimentRow
+from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.limits import check_recipe, check_space
 from solvus.agent.neighbours import AT_WORK
 from solvus.agent.outbox import ACTIONS, open_commands, queue_command
@@ -39,6 +39,8 @@ from solvus.agent.snapshot import Snapshot, as_experiment, plan_request, replica
 from solvus.agent.states import ExperimentState
 from solvus.agent.transitions import move_experiment
 from solvus.agent.workers import Workers
+from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.connection import Transport
 from solvus.drivers.messages import AgentState, AgentStatus, new_id
 from solvus.models.identification import Identification
 
@@ -66,6 +68,7 @@ class CampaignLoop:
     enter : writes the beginning into the ledger; called when the broker and the devices are there and can serve the
         campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
+    transport : see :class:`solvus.drivers.connection.Connection`.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class CampaignLoop:
         clock: Clock,
         enter: Callable[[], Awaitable[None]],
         watch: Callable[[Snapshot], None] = lambda _: None,
+        transport: Transport = CheckedClient,
     ) -> None:
         self.id = campaign_id
         self.campaign = campaign
@@ -93,9 +97,11 @@ class CampaignLoop:
         self._enter = enter
         self._watch = watch
         self._changed = asyncio.Event()
-        self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set)
+        self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set, transport)
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._stopping = False
+        self._experiments: Sequence[ExperimentRow] = ()
+        self._read_at: tuple[int, str] | None = None
         self._jobs = SideJobs(self._changed.set)
 
     # --- life ---
@@ -143,6 +149,7 @@ class CampaignLoop:
         while missing := self._wire.missing():
             self._tell("starting", f"waiting for {', '.join(missing)} to appear")
             await self._wire.tell(self._status())
+            await self._wire.ask_for_descriptions()
             if self._stopping:
                 await self._enter()
                 return
@@ -256,7 +263,7 @@ class CampaignLoop:
     async def _dispatch(self) -> None:
         """Give every waiting experiment a free device, oldest first."""
         ready = self._wire.ready()
-        taken = {row.device for row in open_commands(await self._commands())}
+        taken = {row.device for row in open_commands(await self._wire.commands())}
         expires_at = self._clock() + timedelta(seconds=self.campaign.timing.command_expires)
         for row in await self._rows():
             waiting = {E.APPROVED.value: "make", E.SYNTHESISED.value: "measure"}.get(row.state)
@@ -283,12 +290,14 @@ class CampaignLoop:
     # --- what is where ---
 
     async def _rows(self) -> Sequence[ExperimentRow]:
-        return await self._ledger.rows(
-            ExperimentRow, ExperimentRow.campaign == self.id, order_by=col(ExperimentRow.number)
-        )
-
-    async def _commands(self) -> Sequence[CommandRow]:
-        return await self._ledger.rows(CommandRow, CommandRow.campaign == self.id)
+        """The experiments; read anew when the ledger has grown, as only its events change them."""
+        head = self._ledger.head
+        if self._read_at != head:
+            self._experiments = await self._ledger.rows(
+                ExperimentRow, ExperimentRow.campaign == self.id, order_by=col(ExperimentRow.number)
+            )
+            self._read_at = head
+        return self._experiments
 
     def _status(self) -> AgentStatus:
         return AgentStatus(

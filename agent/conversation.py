@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
-from solvus.agent.inbox import Inbox, JournalKey
+from solvus.agent.inbox import DAMAGED, Inbox, JournalKey
 from solvus.agent.ledger.ledger import Clock, Ledger
 from solvus.agent.ledger.tables import CommandRow
 from solvus.agent.limits import LimitError
 from solvus.agent.neighbours import HEARTBEAT, refuse_beside_another
 from solvus.agent.outbox import Outbox, open_commands
-from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered
+from solvus.agent.states import CommandState
+from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered, Transport
 from solvus.drivers.messages import (
     AgentStatus,
     CommandAnswer,
@@ -53,6 +57,7 @@ class Conversation:
         ledger: Ledger,
         clock: Clock,
         changed: Callable[[], None],
+        transport: Transport = CheckedClient,
     ) -> None:
         self.boot_id = new_id()
         self.devices = frozenset((*bench.synthesis, *bench.measurement))
@@ -60,11 +65,17 @@ class Conversation:
         self._id = campaign_id
         self._lab = bench.laboratory.name
         self._address = bench.address
+        self._transport = transport
         self._external = bench.laboratory.broker.kind == "external"
         self._ledger = ledger
         self._clock = clock
         self._changed = changed
         self._patience = timedelta(seconds=campaign.timing.republish)
+        self._laboratory = frozenset(device.id for device in bench.laboratory.devices) | self.devices
+        self._orders: Sequence[CommandRow] = ()
+        self._read_at: tuple[int, str] | None = None
+        self._undescribed: dict[str, datetime] = {}
+        self._idle_since: dict[str, datetime] = {}
         self._inbox = Inbox(ledger, campaign_id, bench.laboratory.pattern_folder)
         self._connection = Connection(
             bench.address,
@@ -74,6 +85,7 @@ class Conversation:
             on_connect=self._on_connect,
             will=self._will,
             persistent_session=bench.laboratory.broker.keeps_sessions,
+            transport=transport,
         )
         self.outbox = Outbox(ledger, self._connection, campaign, self._lab, self.boot_id, clock)
         self._receipted: dict[JournalKey, int] = {}
@@ -94,7 +106,7 @@ class Conversation:
             One sentence each.
         """
         if self._external:
-            await refuse_beside_another(self._address, self._lab)
+            await refuse_beside_another(self._address, self._lab, transport=self._transport)
         await self._inbox.load()
         await self._connection.connect_or_fail()
         self._life = asyncio.create_task(self._connection.finished())
@@ -102,6 +114,8 @@ class Conversation:
 
     async def close(self) -> None:
         await self._connection.stop()
+        with suppress(SQLAlchemyError):  # it may be why the campaign ends, and is told elsewhere
+            await self._inbox.quarantine.write()
         if self._life is not None:
             await asyncio.wait({self._life})
 
@@ -167,8 +181,9 @@ class Conversation:
         for event in await self._inbox.work():
             await self._note(event)
         await self._ask_for_what_is_missing()
-        commands = open_commands(await self._commands())
+        commands = open_commands(await self.commands())
         await self._ask_the_reborn(commands)
+        await self._ask_the_idle(commands)
         await self.outbox.attend(commands, self._present())
         await self.outbox.mark_lost(commands, self._silences())
         await self._give_receipts()
@@ -193,25 +208,46 @@ class Conversation:
 
     async def _receive(self, message: Inbound) -> None:
         topic = parse(message.topic)
-        if topic is None or topic.lab != self._lab or topic.device not in self.devices:
+        if topic is None or topic.device not in self._laboratory:
+            device, _, channel = message.topic.rpartition("/")
+            reason = f"laboratory {self._lab} has no such device"
+            self._refuse(device.rpartition("/")[2], channel, message, reason)
             return
+        if topic.device not in self.devices:
+            return  # another campaign's
         if topic.channel in ("state", "describe"):
             await self._hear(topic, message)
         elif message.retain:
-            log.warning("%s: a retained %s is nobody's message; ignored", topic.device, topic.channel)
+            reason = f"a retained {topic.channel} is nobody's message"
+            self._refuse(topic.device, topic.channel, message, reason)
         else:
-            await self._inbox.receive(topic.device, topic.channel, message.payload)
+            await self._inbox.receive(topic.device, topic.channel, message.payload, damaged=message.damaged)
         self._changed()
 
+    def _refuse(self, device: str, channel: str, message: Inbound, reason: str) -> None:
+        self._inbox.quarantine.note(
+            device, channel, message.payload.decode("utf-8", errors="replace"), reason
+        )
+
     async def _hear(self, topic: DeviceTopic, message: Inbound) -> None:
-        """A state or description; what is no such message is ignored, as it asks for nothing."""
+        """A state or description; what is no such message is refused. It is not asked for again: the next comes."""
+        if message.damaged:
+            self._refuse(topic.device, topic.channel, message, DAMAGED)
+            return
         try:
             if topic.channel == "describe":
-                self.presence.hear_describe(topic.device, Describe.model_validate_json(message.payload))
+                said = Describe.model_validate_json(message.payload)
+                if said.device != topic.device:
+                    reason = f"device: it describes {said.device}"
+                    self._refuse(topic.device, topic.channel, message, reason)
+                    return
+                self.presence.hear_describe(topic.device, said)
                 return
             state = State.model_validate_json(message.payload)
         except ValidationError as error:
-            log.warning("%s: %s not understood: %s", topic.device, topic.channel, error.errors()[0]["msg"])
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"]) or topic.channel
+            self._refuse(topic.device, topic.channel, message, f"{where}: {first['msg']}")
             return
         before = self._known(topic.device).boot_id
         if self.presence.hear_state(topic.device, state, self._clock(), retained=message.retain):
@@ -224,7 +260,7 @@ class Conversation:
         self._asked.clear()
         await self.publish_status(self._status)
         by_device: dict[str, list[str]] = {}
-        for row in open_commands(await self._commands()):
+        for row in open_commands(await self.commands()):
             by_device.setdefault(row.device, []).append(row.command_id)
         for device, command_ids in by_device.items():
             await self.outbox.query(device, tuple(command_ids))
@@ -232,10 +268,23 @@ class Conversation:
 
     async def _ask_the_reborn(self, commands: Iterable[CommandRow]) -> None:
         """A device that has booted anew may have lost its journal, and with it what it was doing."""
-        for device in self._reborn & self._present():
+        for device in sorted(self._reborn & self._present()):
             if ids := tuple(row.command_id for row in commands if row.device == device):
                 await self.outbox.query(device, ids)
             self._reborn.discard(device)
+
+    async def _ask_the_idle(self, commands: Iterable[CommandRow]) -> None:
+        """A device that is free, with nothing of its journal missing here, while an order is under way with it: one
+        of the two has forgotten, and the device knows which."""
+        whole = {device for device, _, seq, held in self._journals() if seq <= held}
+        free, now = self.ready() & whole, self._clock()
+        for row in commands:
+            under_way = CommandState(row.state) in (CommandState.ACCEPTED, CommandState.STARTED)
+            if not under_way or row.device not in free:
+                self._idle_since.pop(row.command_id, None)
+            elif now - self._idle_since.setdefault(row.command_id, now) > self._patience:
+                self._idle_since[row.command_id] = now
+                await self.outbox.query(row.device, (row.command_id,))
 
     def _will(self) -> LastWill:
         lost = AgentStatus(
@@ -261,6 +310,23 @@ class Conversation:
                     await self.outbox.not_heard_of(row)
             elif answer.terminal_seq is not None and held < answer.terminal_seq:
                 await self.outbox.resend(row.device, held + 1)
+            elif answer.terminal_seq is not None and not await self._inbox.holds(
+                row.device, journal_id, answer.terminal_seq
+            ):
+                await self.outbox.told_to_another(row, answer.status)
+
+    async def ask_for_descriptions(self) -> None:
+        """A device that lives and whose description never came, or came damaged, is asked for it."""
+        await self._inbox.quarantine.write()
+        now = self._clock()
+        for device in sorted(self._present()):
+            known = self._known(device)
+            if known.describe is not None:
+                self._undescribed.pop(device, None)
+            elif now - self._undescribed.setdefault(device, now) > self._patience:
+                self._undescribed[device] = now
+                held = None if known.journal_id is None else self._inbox.up_to(device, known.journal_id)
+                await self.outbox.resend(device, (held or 0) + 1)
 
     async def _ask_for_what_is_missing(self) -> None:
         """A device whose newest ``seq`` is beyond what is held, and stays so, is asked to send the rest again."""
@@ -282,12 +348,17 @@ class Conversation:
     def _journals(self) -> list[tuple[str, JournalKey, int, int]]:
         """(device, journal, newest seq the device has told of, seq up to which all is held)."""
         found = []
-        for device in self.devices:
+        for device in sorted(self.devices):
             known = self._known(device)
             held = None if known.journal_id is None else self._inbox.up_to(device, known.journal_id)
             if known.journal_id is not None and held is not None:
                 found.append((device, (device, known.journal_id), known.announced_seq, held))
         return found
 
-    async def _commands(self) -> list[CommandRow]:
-        return list(await self._ledger.rows(CommandRow, CommandRow.campaign == self._id))
+    async def commands(self) -> Sequence[CommandRow]:
+        """The campaign's orders; read anew when the ledger has grown, as only its events change them."""
+        head = self._ledger.head
+        if self._read_at != head:
+            self._orders = await self._ledger.rows(CommandRow, CommandRow.campaign == self._id)
+            self._read_at = head
+        return self._orders

@@ -7,23 +7,26 @@ for. Only what is held without a gap is receipted, and a device forgets only wha
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlmodel import col, select
 
+from solvus.agent.arrival import range_refusal
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.ledger import Ledger, Step, timestamp
 from solvus.agent.ledger.tables import CommandRow, InboxRow, JournalRow
-from solvus.agent.transitions import apply_event, apply_result, end_without_result, record
+from solvus.agent.quarantine import Quarantine
+from solvus.agent.transitions import apply_event, apply_result, end_without_result, record_refused
 from solvus.drivers.data import load_pattern
 from solvus.drivers.messages import Event, Identifier, Result, Seq, new_id
 from solvus.models.pattern import Pattern, PatternError
 
-log = logging.getLogger(__name__)
+DAMAGED = "damaged on its way: its bytes are not those its sender gave the digest of"
 
+REMEMBERED = 10_000
+"""Refused messages whose repetition is waited for: more are rubbish that somebody makes up."""
 JournalKey = tuple[str, str]
 """(device, journal_id)."""
 
@@ -75,9 +78,13 @@ class Inbox:
 
     def __init__(self, ledger: Ledger, campaign: str, pattern_folder: Path) -> None:
         self._ledger = ledger
+        self.quarantine = Quarantine(ledger)
         self._campaign = campaign
         self._patterns = pattern_folder
         self._held: dict[JournalKey, Held] = {}
+        self._waiting = True
+        self._refused: dict[tuple[str, str, int], str] = {}
+        """Hash of what was last refused under a number of a journal."""
 
     async def load(self) -> None:
         """Read what earlier runs of the agent hold."""
@@ -107,6 +114,14 @@ class Inbox:
         envelopes = [_envelope(row.body.encode()) for row in rows]
         return any(e is not None and e.command_id == command_id for e in envelopes)
 
+    async def holds(self, device: str, journal_id: str, seq: int) -> bool:
+        """Whether the message of this number is here, and not only said to be receipted."""
+        return bool(
+            await self._ledger.rows(
+                InboxRow, InboxRow.device == device, InboxRow.journal_id == journal_id, InboxRow.seq == seq
+            )
+        )
+
     async def meet(self, device: str, journal_id: str, receipted: int) -> None:
         """Hear from a state message that this journal exists and what of it was receipted."""
         key = (device, journal_id)
@@ -123,9 +138,15 @@ class Inbox:
                 held.add(seq)
         self._held[key] = held
 
-    async def receive(self, device: str, channel: str, payload: bytes) -> None:
-        """Commit one event or result; returning is what acknowledges it. What is no message is refused and noted."""
+    async def receive(self, device: str, channel: str, payload: bytes, *, damaged: bool = False) -> None:
+        """Commit one event or result; returning is what acknowledges it. What is no message is refused and noted.
+
+        What was damaged on its way leaves a gap in the numbers, so that it is asked for again.
+        """
         text = payload.decode("utf-8", errors="replace")
+        if damaged:
+            self.quarantine.note(device, channel, text, DAMAGED)
+            return
         try:
             message = (Event if channel == "event" else Result).model_validate_json(payload)
         except ValidationError as error:
@@ -133,6 +154,7 @@ class Inbox:
             return
         async with self._ledger.step() as step:
             await self._keep(step, device, channel, message, text)
+        self._waiting = True
         self._hold(device, message)
 
     async def _keep(
@@ -140,13 +162,16 @@ class Inbox:
     ) -> bool:
         """Put a message into the inbox unless it is there; what was refused counts as handled. Says if it is new."""
         known = await step.session.exec(
-            select(InboxRow.id).where(
+            select(InboxRow.body).where(
                 InboxRow.device == device,
                 InboxRow.journal_id == message.journal_id,
                 InboxRow.seq == message.seq,
             )
         )
-        if known.first() is not None:
+        if (before := known.first()) is not None:
+            if before != text:
+                reason = f"seq {message.seq} of its journal is taken by another message"
+                self.quarantine.note(device, channel, text, reason)
             return False
         step.session.add(
             InboxRow(
@@ -170,29 +195,46 @@ class Inbox:
     async def _refuse(
         self, device: str, channel: str, text: str, error: ValidationError, envelope: Envelope | None
     ) -> None:
-        """Note what is no message. Where its number can be read it is kept and receipted like any other: the device
-        would send the same bytes again for ever, and what follows would never be free of a gap."""
+        """Note what is no message. Where its number can be read it is asked for once more, as it may have been damaged
+        on its way. The same bytes again are the device's own word: they are kept and receipted like any other, or the
+        device would send them for ever, and what follows would never be free of a gap."""
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or channel
-        reason = f"{channel} refused: {where}: {first['msg']}"
+        reason = f"{where}: {first['msg']}"
+        again = envelope is not None and self._heard_before(device, envelope, text)
+        first_of_its_kind = self.quarantine.note(device, channel, text, reason)
+        if envelope is None and not first_of_its_kind:
+            return
         async with self._ledger.step() as step:
-            if envelope is not None and not await self._keep(step, device, channel, envelope, text):
+            if not again:
+                await self._record_refusal(step, device, channel, text, reason)
+            elif envelope is not None and not await self._keep(step, device, channel, envelope, text):
                 return
-            log.warning("%s: %s", device, reason)
-            await step.append(
-                self._campaign,
-                "message-refused",
-                {
-                    "device": device,
-                    "refused_sha256": sha256_text(text),
-                    "reason": reason[:500],
-                    "head": text[:200],
-                },
-            )
-            if envelope is not None and envelope.command_id is not None:
+            elif envelope is not None and envelope.command_id is not None:
                 await self._end_if_done(step, device, envelope.command_id)
-        if envelope is not None:
+        if again and envelope is not None:
             self._hold(device, envelope)
+
+    def _heard_before(self, device: str, envelope: Envelope, text: str) -> bool:
+        """Whether the same bytes were refused under this number the last time something was."""
+        key, digest = (device, envelope.journal_id, envelope.seq), sha256_text(text)
+        again = self._refused.get(key) == digest
+        if len(self._refused) >= REMEMBERED:
+            self._refused.clear()
+        self._refused[key] = digest
+        return again
+
+    async def _record_refusal(self, step: Step, device: str, channel: str, text: str, reason: str) -> None:
+        await step.append(
+            self._campaign,
+            "message-refused",
+            {
+                "device": device,
+                "channel": channel,
+                "refused_sha256": sha256_text(text),
+                "reason": reason[:500],
+            },
+        )
 
     @staticmethod
     async def _end_if_done(step: Step, device: str, command_id: str) -> None:
@@ -202,6 +244,10 @@ class Inbox:
 
     async def work(self) -> list[Event]:
         """Apply everything that waits, in order of ``seq``; return the events seen, for who is interested."""
+        await self.quarantine.write()
+        if not self._waiting:
+            return []
+        self._waiting = False  # before the rows are read: what comes meanwhile waits again
         whole = {
             key: held.up_to for key, held in self._held.items()
         }  # before the rows, which then hold it all
@@ -226,12 +272,15 @@ class Inbox:
         result = Result.model_validate_json(row.body)
         try:
             pattern = result.pattern or self._fetch(result)
+            if (refusal := range_refusal(pattern)) is not None:
+                raise PatternError(refusal)
         except PatternError as error:
-            await record(
-                step, self._campaign, "message-refused", row.device, sha256_text(row.body), str(error)
-            )
+            await record_refused(step, self._campaign, row.device, sha256_text(row.body), str(error))
         else:
             await apply_result(step, self._campaign, row.device, result, pattern, row.body)
+        for event in step.events:
+            if event.kind == "message-refused":
+                self.quarantine.note(row.device, row.channel, row.body, event.body["reason"])
         await self._end_if_done(step, row.device, result.command_id)
 
     def _fetch(self, result: Result) -> Pattern:

@@ -14,7 +14,8 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from solvus.drivers.broker_address import BrokerAddress
-from solvus.drivers.connection import Connection, Inbound
+from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.connection import Connection, Inbound, Transport
 from solvus.drivers.messages import AgentState, AgentStatus, new_id
 from solvus.drivers.topics import all_status_topics
 
@@ -48,6 +49,8 @@ class _Listener:
         return [status for status in self.said.values() if status.state in AT_WORK]
 
     async def hear(self, message: Inbound) -> None:
+        if message.damaged:
+            return
         try:
             status = AgentStatus.model_validate_json(message.payload)
         except ValidationError:
@@ -61,7 +64,9 @@ class _Listener:
         self.changed.set()
 
 
-async def refuse_beside_another(address: BrokerAddress, lab: str, *, listen: float = LISTEN) -> None:
+async def refuse_beside_another(
+    address: BrokerAddress, lab: str, *, listen: float = LISTEN, transport: Transport = CheckedClient
+) -> None:
     """Look whether an agent works at the laboratory; under a name of its own, so that nobody is thrown out by it.
 
     Parameters
@@ -81,6 +86,7 @@ async def refuse_beside_another(address: BrokerAddress, lab: str, *, listen: flo
         f"solvus-look-{lab}-{new_id()[:8]}",
         subscriptions=(all_status_topics(lab),),
         handler=heard.hear,
+        transport=transport,
     )
     await connection.connect_or_fail()
     try:

@@ -146,6 +146,15 @@ class Outbox:
                 row, C.UNKNOWN, "the device took it and has lost the journal that says what became of it"
             )
 
+    async def told_to_another(self, row: CommandRow, status: str) -> None:
+        """A device has told the end of this order, it was receipted, and this ledger does not hold it: one that was
+        restored from a backup, say."""
+        if CommandState(row.state) not in COMMAND_ENDS:
+            reason = (
+                f"the device told that it is {status} to a ledger that is not this one, as before a restore"
+            )
+            await self._end(row, C.UNKNOWN, reason)
+
     async def query(self, device: str, command_ids: tuple[str, ...]) -> None:
         message = Query(boot_id=self._boot_id, expires_at=self._soon(), command_ids=command_ids)
         await self._send(device, message.model_dump_json(by_alias=True), self._timing.republish)

@@ -95,6 +95,20 @@ async def record(step: Step, campaign: str, kind: str, device: str, message_sha2
     )
 
 
+async def record_refused(step: Step, campaign: str, device: str, message_sha256: str, reason: str) -> None:
+    """Note a result that cannot be what was ordered."""
+    await step.append(
+        campaign,
+        "message-refused",
+        {
+            "device": device,
+            "channel": "result",
+            "message_sha256": message_sha256,
+            "reason": reason[:500],
+        },
+    )
+
+
 async def end_without_result(step: Step, command_id: str) -> None:
     """A measurement that is done and of which no usable result will come: its experiment has failed."""
     command = await step.get(CommandRow, command_id)
@@ -138,7 +152,7 @@ async def apply_result(
         return
     if result.sample_id != experiment.sample_id:
         reason = f"sample_id: {result.sample_id} was measured, {experiment.sample_id} was ordered"
-        await record(step, row.campaign, "message-refused", device, digest, reason)
+        await record_refused(step, row.campaign, device, digest, reason)
         return
     if row.pattern_sha256 is not None:
         await record(step, row.campaign, "message-late", device, digest, "a second result for one command")

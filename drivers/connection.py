@@ -4,7 +4,8 @@ MQTT 5 only: 3.1.1 has no reason code in its PUBACK, so a refused message would 
 adds to aiomqtt: reconnection with back-off and jitter, subscription anew each time, a last will armed anew
 each time, acknowledgement only after the handler has returned (in arrival order), reason codes of PUBACK and
 SUBACK checked, a cap on payloads in both directions, and an error rather than a wait when a message cannot
-be delivered.
+be delivered. Every message carries the SHA-256 of its payload as an MQTT 5 user property, so that what was damaged
+on the way is known for that and asked for again; where a broker drops the property nothing else is lost.
 
 Correctness never rests on what the broker remembers. A clean start is the default; ``persistent_session``
 lets a broker that handles it well (Mosquitto) keep messages for us, which saves a resend and is needed by
@@ -24,9 +25,11 @@ import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from solvus.drivers.broker_address import BrokerAddress, BrokerUnreachable, explain
 from solvus.drivers.checked_client import CheckedClient, properties_for
@@ -44,6 +47,8 @@ STEADY = 5.0
 """A session that lasted this long was a good one: the next pause is the first again."""
 SESSION_KEPT = 24 * 3600
 """How long a broker keeps a persistent session for us: a night and a morning."""
+DIGEST = "sha256"
+"""User property with the digest of the payload."""
 RECEIVE_MAXIMUM = 64
 """Unacknowledged messages a broker may have under way to us; back-pressure where the broker honours it."""
 
@@ -60,6 +65,8 @@ class Inbound:
     payload: bytes
     retain: bool
     """True when the broker had it stored; a live message of a retained topic has False."""
+    damaged: bool = False
+    """True when the payload is not the one its sender gave the digest of."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ Handler = Callable[[Inbound], Awaitable[None]]
 the message stays unacknowledged, the broker publishes the will, and :meth:`Connection.finished` raises the
 same."""
 Hook = Callable[[], Awaitable[None]]
+Transport = Callable[..., CheckedClient]
+"""Makes the MQTT client of one session from the arguments of :class:`aiomqtt.Client`; simulations have their own."""
 
 
 class Connection:
@@ -93,6 +102,7 @@ class Connection:
     persistent_session : ask the broker to keep our session; needs a broker that resumes cleanly.
     keepalive : the broker declares us dead after one and a half times this.
     timeout : for one answer of the broker.
+    transport : makes the client of each session.
     """
 
     def __init__(
@@ -108,6 +118,7 @@ class Connection:
         keepalive: int = 15,
         timeout: float = 5.0,
         payload_cap: int = PAYLOAD_CAP,
+        transport: Transport = CheckedClient,
     ) -> None:
         self.address = address
         self.client_id = client_id
@@ -120,6 +131,7 @@ class Connection:
         self._keepalive = keepalive
         self._timeout = timeout
         self._cap = payload_cap
+        self._transport = transport
         self._client: CheckedClient | None = None
         self._over: asyncio.Future[None] | None = None
         self._publishing = asyncio.Lock()
@@ -181,6 +193,7 @@ class Connection:
         if len(payload) > self._cap:
             raise NotDelivered(f"{topic}: {len(payload)} bytes are over the cap of {self._cap}")
         properties = properties_for(PacketTypes.PUBLISH)
+        properties.UserProperty = (DIGEST, sha256(payload).hexdigest())
         if expires_in is not None:
             properties.MessageExpiryInterval = max(1, math.ceil(expires_in))
         async with self._publishing:  # one at a time, so that the reason code is that of this message
@@ -267,7 +280,8 @@ class Connection:
             if len(payload) > self._cap:
                 log.error("%s: %d bytes are over the cap; ignored", message.topic, len(payload))
             elif self._handler is not None:
-                await self._handler(Inbound(str(message.topic), payload, message.retain))
+                damaged = _damaged(payload, message.properties)
+                await self._handler(Inbound(str(message.topic), payload, message.retain, damaged))
             client.acknowledge(message)
 
     async def _subscribe(self, client: CheckedClient) -> None:
@@ -286,7 +300,7 @@ class Connection:
         if self._persistent:
             properties.SessionExpiryInterval = SESSION_KEPT
         address, will, tls = self.address, self._will() if self._will is not None else None, self.address.tls
-        client = CheckedClient(
+        client = self._transport(
             address.host,
             address.port,
             identifier=self.client_id,
@@ -297,7 +311,7 @@ class Connection:
             properties=properties,
             keepalive=self._keepalive,
             timeout=self._timeout,
-            will=None if will is None else aiomqtt.Will(will.topic, will.payload, qos=1, retain=True),
+            will=None if will is None else _armed(will),
             tls_params=None
             if tls is None
             else aiomqtt.TLSParameters(
@@ -308,3 +322,15 @@ class Connection:
         )
         client.prepare(self._timeout)
         return client
+
+
+def _armed(will: LastWill) -> aiomqtt.Will:
+    properties = properties_for(PacketTypes.WILLMESSAGE)
+    properties.UserProperty = (DIGEST, sha256(will.payload).hexdigest())
+    return aiomqtt.Will(will.topic, will.payload, qos=1, retain=True, properties=properties)
+
+
+def _damaged(payload: bytes, properties: Properties | None) -> bool:
+    """Whether the payload is not the one of the digest beside it; what comes without one is taken as it is."""
+    given = [value for name, value in getattr(properties, "UserProperty", ()) if name == DIGEST]
+    return bool(given) and given[-1] != sha256(payload).hexdigest()

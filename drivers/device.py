@@ -32,7 +32,8 @@ from pydantic import ValidationError
 
 from solvus.drivers.acceptance import refusal
 from solvus.drivers.broker_address import BrokerAddress
-from solvus.drivers.connection import Inbound
+from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.connection import Inbound, Transport
 from solvus.drivers.driver import ChemistryFailure, Driver
 from solvus.drivers.execution import Measured, in_words, make_safe, measure, sparing
 from solvus.drivers.journal import CommandRecord, Journal
@@ -60,7 +61,7 @@ class Device:
     data : the laboratory's data folder, for patterns too large for the wire.
     heartbeat : seconds between two states when nothing else happens.
     clock : the present time, UTC; decides what has expired.
-    persistent_session : see :class:`solvus.drivers.connection.Connection`.
+    persistent_session, transport : see :class:`solvus.drivers.connection.Connection`.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Device:
         heartbeat: float = HEARTBEAT,
         clock: Callable[[], datetime] = now,
         persistent_session: bool = False,
+        transport: Transport = CheckedClient,
     ) -> None:
         self.boot_id = new_id()
         self._driver = driver
@@ -92,6 +94,7 @@ class Device:
             heartbeat=heartbeat,
             clock=clock,
             persistent_session=persistent_session,
+            transport=transport,
         )
         self._scribe = Scribe(journal, self.boot_id, clock, self._speaker.wake)
         self._opened = False
@@ -134,6 +137,9 @@ class Device:
         if inbound.retain:
             log.warning("ignored a retained command: commands are never retained")
             return
+        if inbound.damaged:
+            log.warning("ignored a command that was damaged on its way: whoever sent it will send it again")
+            return
         try:
             command = COMMAND.validate_json(inbound.payload)
         except ValidationError as error:
@@ -153,7 +159,7 @@ class Device:
                 if command.journal_id == self._journal.journal_id:
                     self._journal.receipt(command.up_to_seq)
             case Resend():
-                self._speaker.repeat_from(command.from_seq)
+                self._speaker.repeat_from(command.from_seq, describe=True)
 
     def _take_order(self, order: Execute) -> None:
         known = self._journal.command(order.command_id)

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Draft = Callable[[int], Event | Result]
 """Makes the message once its ``seq`` is known."""
+Connect = Callable[..., sqlite3.Connection]
+"""``sqlite3.connect``, or what stands in for it."""
 
 APPLICATION_ID = 0x534F4C56
 """``SOLV``: marks the file as ours, so that another program's database is never written to."""
@@ -45,7 +47,6 @@ CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY, channel TEXT NOT NULL, command_id TEXT NOT NULL, payload TEXT NOT NULL
 );
 CREATE INDEX outbox_by_command ON outbox (command_id);
-INSERT INTO journal VALUES (lower(hex(randomblob(16))), 0, 0);
 """
 
 
@@ -77,6 +78,7 @@ class Journal:
     Parameters
     ----------
     path : file; made, with its folder, where it does not exist.
+    connect : opens the database; simulations of failing disks put their own here.
 
     Raises
     ------
@@ -85,11 +87,11 @@ class Journal:
         file is no error: it is moved aside, and a new journal with a new ``journal_id`` begins.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, connect: Connect = sqlite3.connect) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = _open_or_replace(path)
+            self._database = _open_or_replace(path, connect)
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"journal: {path} cannot be used ({_reason(error)})") from error
         row = self._database.execute("SELECT journal_id, last_seq, receipted FROM journal").fetchone()
@@ -216,9 +218,9 @@ def _reason(error: Exception) -> str:
     return str(error)
 
 
-def _open_or_replace(path: Path) -> sqlite3.Connection:
+def _open_or_replace(path: Path, connect: Connect) -> sqlite3.Connection:
     try:
-        return _open(path)
+        return _open(path, connect)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise
@@ -228,13 +230,13 @@ def _open_or_replace(path: Path) -> sqlite3.Connection:
             if file.exists():
                 file.rename(aside.with_name(aside.name + suffix))
         log.error("journal %s is damaged (%s): moved to %s, a new journal begins", path, error, aside.name)
-        return _open(path)
+        return _open(path, connect)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def _open(path: Path, connect: Connect) -> sqlite3.Connection:
     """Open, lock and check the file; begin a new journal in an empty one."""
     # No wait for a lock: a second process on the same journal is a mistake that waiting does not cure.
-    database = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+    database = connect(path, timeout=0.0, isolation_level=None)
     try:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
@@ -242,8 +244,10 @@ def _open(path: Path) -> sqlite3.Connection:
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables == 0:
-            marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
+            marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
             database.executescript(_TABLES + marks)
+            database.execute("INSERT INTO journal VALUES (?, 0, 0)", (new_id(),))
+            database.execute("COMMIT")
         elif application != APPLICATION_ID:
             raise JournalError(f"journal: {path} is the database of another program; choose another file")
         _check(database, path)

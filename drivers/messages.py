@@ -10,6 +10,8 @@ given out so far, so that a listener sees at once that it has missed something.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 from uuid import uuid4
@@ -50,12 +52,18 @@ Seq = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A number of a device's journal: what the integer column of every database can hold."""
 
 
+clock: ContextVar[Callable[[], datetime]] = ContextVar("clock", default=lambda: datetime.now(UTC))
+"""What stamps messages; set, like :data:`ids`, by simulations whose every byte must repeat."""
+ids: ContextVar[Callable[[], str]] = ContextVar("ids", default=lambda: uuid4().hex)
+"""Where new identifiers come from."""
+
+
 def now() -> datetime:
-    return datetime.now(UTC)
+    return clock.get()()
 
 
 def new_id() -> str:
-    return uuid4().hex
+    return ids.get()()
 
 
 class Message(BaseModel):
@@ -190,7 +198,7 @@ class Receipt(Message):
 
 
 class Resend(Message):
-    """Publish again everything from ``from_seq`` on that is not receipted."""
+    """Publish again the description, and everything from ``from_seq`` on that is not receipted."""
 
     schema_: Literal["solvus.command/1"] = Field(default="solvus.command/1", alias="schema")
     kind: Literal["resend"] = "resend"

@@ -16,7 +16,8 @@ from datetime import datetime
 from typing import Literal
 
 from solvus.drivers.broker_address import BrokerAddress
-from solvus.drivers.connection import Connection, Handler, LastWill, NotDelivered
+from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.connection import Connection, Handler, LastWill, NotDelivered, Transport
 from solvus.drivers.journal import Journal, JournalError
 from solvus.drivers.messages import Describe, State
 from solvus.drivers.topics import device_topic
@@ -54,6 +55,7 @@ class Speaker:
         heartbeat: float,
         clock: Callable[[], datetime],
         persistent_session: bool,
+        transport: Transport = CheckedClient,
     ) -> None:
         self._topic = {c: device_topic(lab, device, c) for c in ("state", "describe", "event", "result")}
         self._boot_id = boot_id
@@ -69,6 +71,7 @@ class Speaker:
             on_connect=self._on_connect,
             will=self._will,
             persistent_session=persistent_session,
+            transport=transport,
         )
         self.state: StateName = "init"
         self.detail = ""
@@ -87,9 +90,10 @@ class Speaker:
         """There is something new in the journal."""
         self._wake.set()
 
-    def repeat_from(self, seq: int) -> None:
-        """Publish again what is not receipted from ``seq`` on."""
+    def repeat_from(self, seq: int, *, describe: bool = False) -> None:
+        """Publish again what is not receipted from ``seq`` on, and if asked the description before it."""
         self._said = min(self._said, seq - 1)
+        self._describe_due |= describe
         self._wake.set()
 
     async def run(self) -> None:
@@ -99,6 +103,8 @@ class Speaker:
                 await self._say_all()
             except NotDelivered as error:
                 log.info("waiting: %s", error)
+                # A beat that is overdue would have this tried again at once, over and over, until the broker is back.
+                self._beat_at = _seconds() + self._heartbeat
             # Not wait_for: before Python 3.12 it swallows a cancel that comes together with the wake.
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, self._beat_at - _seconds())):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from solvus.agent.commandline.audit_copies import backup, export, quarantine, restore
 from solvus.agent.commandline.audit_reduce import reduce_again
 from solvus.agent.commandline.audit_replay import replay
 from solvus.agent.commandline.paths import LEDGER_OPTION_HELP
@@ -22,6 +23,8 @@ audit_app = typer.Typer(
 
 audit_app.command("reduce")(reduce_again)
 audit_app.command("replay")(replay)
+for verb in (export, backup, restore, quarantine):
+    audit_app.command()(verb)
 
 LedgerOption = Annotated[str | None, typer.Option(help=LEDGER_OPTION_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

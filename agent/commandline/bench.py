@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from solvus.agent.commandline.bench_planner import planner
+from solvus.agent.commandline.bench_crashes import crashes
+from solvus.agent.commandline.bench_faults import faults
 from solvus.agent.commandline.console import err, fail, out, print_json
 
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: the figures we quote, made again.")
@@ -17,6 +19,10 @@ bench_app.command("planner")(planner)
 @bench_app.callback()
 def bench() -> None:
     """Benchmarks: the figures we quote, made again."""
+
+
+bench_app.command("faults")(faults)
+bench_app.command("crashes")(crashes)
 
 
 @bench_app.command("campaign")

@@ -6,6 +6,7 @@ of a writer begin IMMEDIATE so that two of them queue instead of failing half-wa
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 ADVISORY_LOCK = 0x50_1B_05
 """Key of the PostgreSQL advisory lock that the writing agent holds; any fixed number of our own."""
+
+Creator = Callable[..., Awaitable[Any]]
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
@@ -52,8 +55,10 @@ def plain_url(url: URL) -> str:
     return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
 
 
-def make_engine(url: URL, *, write: bool) -> AsyncEngine:
-    engine = create_async_engine(url)
+def make_engine(url: URL, *, write: bool, creator: Creator | None = None) -> AsyncEngine:
+    """An engine for the ledger. ``creator`` opens the driver's connections; simulations of failing disks put their
+    own here."""
+    engine = create_async_engine(url) if creator is None else create_async_engine(url, async_creator=creator)
     if url.get_backend_name() == "sqlite":
         _configure_sqlite(engine, write=write)
     return engine

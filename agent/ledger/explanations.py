@@ -128,7 +128,58 @@ def _queued(body: dict[str, Any]) -> Iterator[Line]:
     yield "expires", order["expires_at"]
 
 
+def _started(body: dict[str, Any]) -> Iterator[Line]:
+    config, target = body["config"], body.get("target", {})
+    yield "target", str(target.get("title", config["target"]))
+    for i, (name, goal) in enumerate(target.get("descriptors", {}).get("goals", {}).items()):
+        at_least = "at least " if goal["at_least"] else ""
+        yield ("" if i else "goals"), f"{name} {at_least}{goal['value']:.4g} within {goal['tolerance']:.2g}"
+    yield "budget", f"{config['budget']['experiments']} experiments, {config['parallel']} at once"
+    yield (
+        "confirmed by",
+        f"{config['confirmations']} replicates with probability {config['hit_probability']:g}",
+    )
+    for i, p in enumerate(config["search_space"]["parameters"]):
+        values = (
+            ", ".join(p["choices"]) if "choices" in p else f"{p['lower']:g} to {p['upper']:g} {p['unit']}"
+        )
+        yield ("" if i else "parameters"), f"{p['name']}: {values}".rstrip()
+    devices = body.get("laboratory", {}).get("devices", ())
+    yield "devices", ", ".join(f"{d['id']} ({d['driver']})" for d in devices)
+    yield "seed", str(config["seed"])
+    yield "versions", _recipe(body.get("environment", {}))
+
+
+def _met(body: dict[str, Any]) -> Iterator[Line]:
+    for i, (device, said) in enumerate(body["devices"].items()):
+        kind = "simulated" if said.get("simulated") else "real"
+        yield ("" if i else "devices"), f"{device}: {said.get('driver', '?')}, {kind}"
+        for capability in said.get("capabilities", ()):
+            for p in capability["parameters"]:
+                values = ", ".join(p["choices"]) or f"{p['lower']:g} to {p['upper']:g} {p['unit']}"
+                yield "", f"  {capability['action']} {p['name']}: {values}".rstrip()
+
+
+def _moved(body: dict[str, Any]) -> Iterator[Line]:
+    if "command_id" in body:
+        yield "command", body["command_id"]
+    yield "experiment", str(body.get("experiment", body.get("number")))
+    yield "state", f"{body.get('from', '?')} to {body['to']}"
+    for name in ("reason", "cause"):
+        if body.get(name):
+            yield name, str(body[name])
+    if decision := body.get("decision"):
+        yield "decision", _recipe(decision)
+    for name in ("pattern_sha256", "message_sha256"):
+        if body.get(name):
+            yield name.removesuffix("_sha256"), f"sha256 {body[name]}"
+
+
 _FORMS: dict[str, Callable[[dict[str, Any]], Iterator[Line]]] = {
+    "campaign-started": _started,
+    "devices-met": _met,
+    "experiment-moved": _moved,
+    "command-moved": _moved,
     "experiment-proposed": _proposed,
     "pattern-reduced": _reduced,
     "experiment-identified": _identified,

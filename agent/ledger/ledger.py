@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel, col, select
@@ -32,7 +33,7 @@ from solvus.agent.ledger.engine import (
     migrate,
     prepare_folder,
 )
-from solvus.agent.ledger.projections import EVENT_VERSION, Change, LedgerEvent, project, upcast
+from solvus.agent.ledger.projections import Change, LedgerEvent, project, upcast, version_of
 from solvus.agent.ledger.tables import PROJECTIONS, EventRow
 
 Clock = Callable[[], datetime]
@@ -68,15 +69,16 @@ class Step:
         """Chain one event and apply it to the state tables."""
         seq, prev_hash = self.head[0] + 1, self.head[1]
         at, text = timestamp(self._clock()), canonical(body)
+        version = version_of(kind)
         digest = chain_hash(
-            prev_hash, seq=seq, campaign=campaign, kind=kind, version=EVENT_VERSION, at=at, body=text
+            prev_hash, seq=seq, campaign=campaign, kind=kind, version=version, at=at, body=text
         )
         self.session.add(
             EventRow(
                 seq=seq,
                 campaign=campaign,
                 kind=kind,
-                version=EVENT_VERSION,
+                version=version,
                 at=at,
                 body=text,
                 prev_hash=prev_hash,
@@ -207,6 +209,14 @@ class Ledger:
         return AsyncSession(self.engine, expire_on_commit=False)
 
     @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """A session that sees one moment: an agent that goes on writing changes nothing of it."""
+        async with self.session() as session:
+            if self.engine.dialect.name == "postgresql":  # SQLite sees one moment in a transaction anyway
+                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            yield session
+
+    @asynccontextmanager
     async def step(self) -> AsyncIterator[Step]:
         """One transaction; committed when the block ends, rolled back when it raises. Steps take turns."""
         if self._writer_lock is None:
@@ -217,6 +227,11 @@ class Ledger:
                 yield step
                 await session.commit()
             self._head = step.head
+
+    async def has(self, table: type[SQLModel]) -> bool:
+        """Whether the database has this table: a ledger that an older Solvus wrote is read without being migrated."""
+        async with self.engine.connect() as connection:
+            return await connection.run_sync(lambda c: inspect(c).has_table(str(table.__tablename__)))
 
     async def events(self, campaign: str | None = None) -> list[LedgerEvent]:
         statement = select(EventRow).order_by(col(EventRow.seq))

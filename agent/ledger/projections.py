@@ -35,8 +35,14 @@ class LedgerEvent:
     body: dict[str, Any]
 
 
-EVENT_VERSION = 1
-"""Version written with new events. Older ones are upcast when read, never rewritten."""
+VERSIONS: dict[str, int] = {"message-refused": 2}
+"""Version written with new events of a kind; 1 where it is not named. Older ones are upcast when read, never
+rewritten."""
+
+
+def version_of(kind: str) -> int:
+    return VERSIONS.get(kind, 1)
+
 
 KINDS = frozenset(
     {
@@ -61,11 +67,28 @@ KINDS = frozenset(
 
 def upcast(kind: str, version: int, body: dict[str, Any]) -> dict[str, Any]:
     """The body of an older event in today's form. Raises ValueError for an event from a newer Solvus."""
-    if version > EVENT_VERSION or kind not in KINDS:
+    if version > version_of(kind) or kind not in KINDS:
         raise ValueError(
             f"event {kind} version {version} was written by a newer Solvus; upgrade to read this ledger"
         )
+    for older in range(version, version_of(kind)):
+        body = UPCASTS[kind, older](body)
     return body
+
+
+def _message_refused_1(body: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 said the channel in its reason only, and kept the beginning of the message, which is in quarantine
+    now."""
+    said, _, reason = body["reason"].partition(" refused: ")
+    known = bool(reason) and said in ("event", "result")
+    kept = {name: value for name, value in body.items() if name != "head"}
+    return kept | {"channel": said if known else "result", "reason": reason if known else body["reason"]}
+
+
+UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("message-refused", 1): _message_refused_1
+}
+"""For each kind and older version, the way to the next."""
 
 
 def _campaign_started(e: LedgerEvent) -> Iterable[Change]:

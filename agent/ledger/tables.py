@@ -1,5 +1,5 @@
-"""The tables. ``ledger_event`` is the ledger; ``inbox``, ``journal`` and ``pattern`` hold what came from outside; the
-other three are projections of the ledger, which ``audit verify`` rebuilds and compares.
+"""The tables. ``ledger_event`` is the ledger; ``inbox``, ``journal``, ``pattern`` and ``quarantine`` hold what came
+from outside; the other three are projections of the ledger, which ``audit verify`` rebuilds and compares.
 
 JSON is kept as canonical text. Table models do not validate (a property of SQLModel), so everything that enters them
 has been through a pydantic message or domain model first.
@@ -45,6 +45,27 @@ class InboxRow(SQLModel, table=True):
     received_at: str = Field(max_length=40)
     body: str = Field(sa_type=Text)
     handled: bool = False
+
+
+class QuarantineRow(SQLModel, table=True):
+    """All refused messages of one channel of one device for one reason: the first of them, and how many came."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (
+        UniqueConstraint("device", "channel", "reason", name="uq_quarantine_device_channel_reason"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    device: str = Field(max_length=64)
+    channel: str = Field(max_length=20)
+    reason: str = Field(max_length=300)
+    first_at: str = Field(max_length=40)
+    last_at: str = Field(max_length=40)
+    times: int
+    size: int
+    """Characters of the first one."""
+    sha256: str = Field(max_length=64)
+    head: str = Field(sa_type=Text)
 
 
 class JournalRow(SQLModel, table=True):

@@ -104,9 +104,7 @@ async def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verific
 
     Everything is read in one transaction, so that an agent that goes on writing is no discrepancy.
     """
-    async with ledger.session() as session:
-        if ledger.engine.dialect.name == "postgresql":  # SQLite sees one moment in a transaction anyway
-            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    async with ledger.snapshot() as session:
         rows = list((await session.exec(select(EventRow).order_by(col(EventRow.seq)))).all())
         problems = check_chain(rows)
         hashes = [row.hash for row in rows]

@@ -12,11 +12,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
 from pydantic import SecretStr
 
 from solvus.drivers.broker import BrokerStartError, EmbeddedBroker
 from solvus.drivers.broker_address import BrokerAddress, BrokerUnreachable
-from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered
+from solvus.drivers.checked_client import properties_for
+from solvus.drivers.connection import DIGEST, Connection, Inbound, LastWill, NotDelivered
 from solvus.drivers.messages import Receipt, State, new_id, now
 from solvus.drivers.presence import Presence
 from solvus.drivers.topics import device_topic
@@ -284,3 +286,22 @@ async def test_a_wrong_password_is_one_sentence_without_the_password(guarded):
     ) as caught:
         await Connection(wrong, "d").connect_or_fail(timeout=1.0)
     assert "wr0ng" not in str(caught.value) and "wr0ng" not in repr(wrong)
+
+
+async def test_what_was_damaged_on_its_way_is_told_from_what_was_not(broker, sender, wait_until):
+    """Both brokers pass on the digest that every message carries."""
+    collector = Collector(broker.address, "collector", "t/#")
+    await collector.connection.connect_or_fail()
+    await sender.publish("t/whole", b"payload")
+    client = sender._client
+    damaged = properties_for(PacketTypes.PUBLISH)
+    damaged.UserProperty = (DIGEST, "0" * 64)
+    await client.publish("t/damaged", b"payload", qos=1, properties=damaged)
+    await client.publish("t/bare", b"payload", qos=1)
+    await wait_until(lambda: len(collector.got) == 3)
+    assert {inbound.topic: inbound.damaged for inbound in collector.got} == {
+        "t/whole": False,
+        "t/damaged": True,
+        "t/bare": False,
+    }
+    await collector.connection.stop()
