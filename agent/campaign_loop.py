@@ -18,33 +18,40 @@ from functools import partial
 from typing import Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import func
-from sqlmodel import col, select
+from sqlmodel import col
 
 from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
+from solvus.agent.controls import Controls
 from solvus.agent.conversation import Conversation
-from solvus.agent.decide import Confirm, Exhausted, Found, Plan, Wait, next_step
-from solvus.agent.ledger.ledger import Clock, Ledger
+from solvus.agent.decide import Confirm, Exhausted, Experiment, Found, Plan, Wait, next_step
+from solvus.agent.gates import recipe_refusal
+from solvus.agent.ledger.ledger import Clock, Ledger, Step
 from solvus.agent.ledger.tables import CommandRow, ExperimentRow
-from solvus.agent.limits import check_recipe, check_space
+from solvus.agent.limits import LimitError, check_space
 from solvus.agent.neighbours import AT_WORK
-from solvus.agent.outbox import ACTIONS, open_commands, queue_command
+from solvus.agent.ordering import Ordering
+from solvus.agent.outbox import ACTIONS
 from solvus.agent.planner.observations import Proposal
+from solvus.agent.planner.search_space import Recipe
+from solvus.agent.proposing import Proposer
 from solvus.agent.recognition import Recognition
 from solvus.agent.reduction import DeviceReduction
 from solvus.agent.side_jobs import CampaignBroken, SideJobs
 from solvus.agent.snapshot import Snapshot, as_experiment, as_observation, replicate_proposal
 from solvus.agent.states import ExperimentState
-from solvus.agent.transitions import move_experiment
+from solvus.agent.watch import Watch
 from solvus.agent.workers import Workers
-from solvus.drivers.messages import AgentState, AgentStatus, new_id
+from solvus.drivers.messages import AgentState, AgentStatus
 from solvus.models.identification import Identification
 
 E = ExperimentState
 TICK = 0.5
 """Seconds after which the loop looks around even if nothing was heard: time-outs have no message of their own."""
+
+TEXT_LIMIT = 2000
+"""Characters of a status on the wire."""
 
 EndState = Literal["found", "exhausted", "stopped"]
 PROPOSALS = TypeAdapter(list[Proposal])
@@ -95,8 +102,20 @@ class CampaignLoop:
         self._changed = asyncio.Event()
         self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set)
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
-        self._stopping = False
+        self._stopping: str | None = None
         self._jobs = SideJobs(self._changed.set)
+        self._ordering = Ordering(campaign_id, campaign, bench, ledger, clock, self._wire)
+        self._proposer = Proposer(campaign_id, campaign, self._refusal, clock)
+        self._controls = Controls(
+            campaign_id,
+            campaign,
+            ledger,
+            clock,
+            check=self._refusal,
+            again=self._propose_again,
+            stop=self.stop,
+        )
+        self._devices_watch = Watch(campaign_id, ledger, self._wire, self._controls)
 
     # --- life ---
 
@@ -126,9 +145,9 @@ class CampaignLoop:
             await self._wire.publish_status(self._last_status())
             await self._wire.close()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "stopped by the operator") -> None:
         """Propose nothing more and come to an end; what is under way is taken up again by ``--resume``."""
-        self._stopping = True
+        self._stopping = self._stopping or why
         self._changed.set()
 
     async def _rest(self) -> None:
@@ -161,16 +180,20 @@ class CampaignLoop:
         await self._enter()
         async with self._ledger.step() as step:
             await step.append(self.id, "devices-met", {"devices": met})
+        await self._ordering.begin()
 
     async def _turn(self) -> EndState | None:
         await self._wire.attend()
+        await self._devices_watch.attend()
+        await self._controls.attend()
         # Before the rows are read: a plan that lands in between must not be decided upon as if it had not.
         self._jobs.collect()
         rows = await self._rows()
         self._start_identifications(rows)
         end = await self._decide(rows)
-        if not self._stopping:
-            await self._dispatch()
+        if not self._stopping and not self._controls.paused:
+            await self._ordering.dispatch(await self._rows())
+        self._say_what_holds_it_up(end)
         self._show(await self._rows())
         await self._wire.tell(self._status())
         return end
@@ -186,10 +209,13 @@ class CampaignLoop:
 
     async def _decide(self, rows: Sequence[ExperimentRow]) -> EndState | None:
         if self._stopping:
-            return await self._end("stopped", "stopped by the operator")
+            return await self._end("stopped", self._stopping)
         if "plan" in self._jobs:
             return None
-        step = next_step(self.campaign, [as_experiment(row) for row in rows])
+        step = next_step(self.campaign, self._experiments(rows), self._ordering.hours())
+        if self._controls.paused and isinstance(step, Confirm | Plan | Wait):
+            self._tell("waiting", "")
+            return None
         match step:
             case Found(experiments):
                 numbers = " and ".join(str(n) for n in experiments)
@@ -199,7 +225,7 @@ class CampaignLoop:
             case Wait(reason):
                 self._tell("waiting", reason)
             case Confirm(experiment, replicate):
-                await self._propose(replicate_proposal(rows, experiment), experiment.number, replicate)
+                await self._propose(rows, replicate_proposal(rows, experiment), experiment.number, replicate)
             case Plan(count):
                 self._tell("running", "planning the next experiment")
                 self._jobs.start("plan", partial(self._plan, rows, count))
@@ -207,7 +233,8 @@ class CampaignLoop:
 
     async def _plan(self, rows: Sequence[ExperimentRow], count: int) -> None:
         observations = [o for o in map(as_observation, rows) if o is not None]
-        pending = [e.recipe for e in map(as_experiment, rows) if e.active]
+        # What a person or a limit has refused is not asked for again: to the planner it stays on its way for ever.
+        pending = [e.recipe for e in self._experiments(rows) if e.active or e.rejected]
         request = {
             "space": self.campaign.search_space.model_dump(mode="json"),
             "target": self.target.descriptors.model_dump(mode="json"),
@@ -220,76 +247,42 @@ class CampaignLoop:
         }
         answer = await self._workers.run("plan", jobs.suggest, json.dumps(request))
         for proposal in PROPOSALS.validate_json(answer)[: await self._still_wanted()]:
-            await self._propose(proposal, None, 0)
+            await self._propose(await self._rows(), proposal, None, 0)
 
     async def _still_wanted(self) -> int:
         """How many new recipes are wanted now: while they were computed another experiment may have hit or found."""
-        step = next_step(self.campaign, [as_experiment(row) for row in await self._rows()])
+        if self._controls.paused:
+            return 0
+        step = next_step(self.campaign, self._experiments(await self._rows()), self._ordering.hours())
         return step.count if isinstance(step, Plan) else 0
 
-    async def _propose(self, proposal: Proposal, replicate_of: int | None, replicate: int) -> None:
-        """Write a proposal and its verdict. Approval is automatic here; limits are checked all the same."""
-        limits = self._wire.limits(self.bench.synthesis, ACTIONS["make"])
-        refusal = check_recipe(proposal.recipe, self.campaign.search_space, limits)
+    async def _propose(
+        self, rows: Sequence[ExperimentRow], proposal: Proposal, replicate_of: int | None, replicate: int
+    ) -> None:
+        """Write a proposal and its verdict, or the question that will give it one."""
         async with self._ledger.step() as step:
-            highest = select(func.max(col(ExperimentRow.number))).where(ExperimentRow.campaign == self.id)
-            number = ((await step.session.exec(highest)).one() or 0) + 1
-            await step.append(
-                self.id,
-                "experiment-proposed",
-                {
-                    "number": number,
-                    "sample_id": f"{self.id}-{number}-{new_id()[:8]}",
-                    "recipe": proposal.recipe,
-                    "replicate_of": replicate_of,
-                    "replicate": replicate,
-                    "proposal": proposal.model_dump(mode="json"),
-                },
-            )
-            row = await step.get(ExperimentRow, self.id, number)
-            assert row is not None  # noqa: S101 -- made by the event above
-            if refusal is None:
-                await move_experiment(step, row, E.APPROVED, decision={"verdict": "automatic"})
-            else:
-                await move_experiment(
-                    step, row, E.REJECTED, reason=refusal, decision={"verdict": "rejected", "by": "limits"}
-                )
+            await self._proposer.write(step, proposal, replicate_of, replicate, self._experiments(rows))
+        await self._controls.pause_if_all_are_refused()
         self._changed.set()
+
+    async def _propose_again(
+        self, step: Step, proposal: Proposal, replicate_of: int | None, replicate: int
+    ) -> ExperimentRow:
+        return await self._proposer.write(step, proposal, replicate_of, replicate, ())
+
+    def _refusal(self, recipe: Recipe) -> str | None:
+        """Why no device may be ordered to make a recipe, or ``None``."""
+        try:
+            capabilities = self._wire.capabilities(self.bench.synthesis, ACTIONS["make"])
+        except LimitError as error:
+            return str(error)
+        return recipe_refusal(recipe, self.campaign, capabilities, self._ordering.before)
 
     async def _end(self, state: EndState, reason: str) -> EndState:
         async with self._ledger.step() as step:
             await step.append(self.id, "campaign-ended", {"state": state, "reason": reason})
         self._tell(state, reason)
         return state
-
-    # --- orders out ---
-
-    async def _dispatch(self) -> None:
-        """Give every waiting experiment a free device, oldest first."""
-        ready = self._wire.ready()
-        taken = {row.device for row in open_commands(await self._commands())}
-        expires_at = self._clock() + timedelta(seconds=self.campaign.timing.command_expires)
-        for row in await self._rows():
-            waiting = {E.APPROVED.value: "make", E.SYNTHESISED.value: "measure"}.get(row.state)
-            if waiting is None:
-                continue
-            devices = self.bench.synthesis if waiting == "make" else self.bench.measurement
-            free = [d for d in devices if d not in taken and d in ready]
-            if not free:
-                continue
-            taken.add(free[0])
-            async with self._ledger.step() as step:
-                fresh = await step.get(ExperimentRow, self.id, row.number)
-                assert fresh is not None  # noqa: S101 -- experiments are never removed
-                await queue_command(
-                    step,
-                    fresh,
-                    device=free[0],
-                    purpose=waiting,
-                    parameters=json.loads(row.recipe) if waiting == "make" else {},
-                    boot_id=self._wire.boot_id,
-                    expires_at=expires_at,
-                )
 
     # --- what is where ---
 
@@ -300,6 +293,15 @@ class CampaignLoop:
 
     async def _commands(self) -> Sequence[CommandRow]:
         return await self._ledger.rows(CommandRow, CommandRow.campaign == self.id)
+
+    def _experiments(self, rows: Sequence[ExperimentRow]) -> list[Experiment]:
+        return [as_experiment(row, asks=row.number in self._controls.questions) for row in rows]
+
+    def _say_what_holds_it_up(self, end: EndState | None) -> None:
+        """Where the campaign waits for a person, a device or a reagent, that is what it waits for."""
+        words = [w for w in (self._controls.waits_for(), *self._ordering.blocked.values()) if w]
+        if end is None and words:
+            self.snapshot.waits_for = " | ".join(words)[:TEXT_LIMIT]
 
     def _status(self) -> AgentStatus:
         return AgentStatus(
@@ -320,7 +322,7 @@ class CampaignLoop:
         self._watch(self.snapshot)
 
     def _show(self, rows: Sequence[ExperimentRow]) -> None:
-        self.snapshot.experiments = [as_experiment(row) for row in rows]
+        self.snapshot.experiments = self._experiments(rows)
         for row in rows:
             if row.identification is not None and row.number not in self.snapshot.identifications:
                 self.snapshot.identifications[row.number] = Identification.model_validate_json(

@@ -23,15 +23,17 @@ from solvus.agent.outbox import Outbox, open_commands
 from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered
 from solvus.drivers.messages import (
     AgentStatus,
+    Capability,
     CommandAnswer,
     Describe,
     Event,
+    Halt,
     ParameterSpec,
     State,
     new_id,
 )
 from solvus.drivers.presence import DevicePresence, Presence
-from solvus.drivers.topics import DeviceTopic, listen_topics, parse, status_topic
+from solvus.drivers.topics import DeviceTopic, halt_topics, listen_topics, parse, status_topic
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,9 @@ class Conversation:
     ) -> None:
         self.boot_id = new_id()
         self.devices = frozenset((*bench.synthesis, *bench.measurement))
-        self.presence = Presence()
+        self.presence = Presence(timedelta(seconds=campaign.timing.device_silent))
+        self.halts: list[tuple[str, Halt]] = []
+        """Emergency stops heard and not yet taken note of, by device."""
         self._id = campaign_id
         self._lab = bench.laboratory.name
         self._address = bench.address
@@ -69,7 +73,7 @@ class Conversation:
         self._connection = Connection(
             bench.address,
             f"solvus-agent-{self._lab}-{campaign_id}",
-            subscriptions=listen_topics(self._lab),
+            subscriptions=(*listen_topics(self._lab), halt_topics(self._lab)),
             handler=self._receive,
             on_connect=self._on_connect,
             will=self._will,
@@ -122,20 +126,41 @@ class Conversation:
         LimitError
             When one of them cannot do it at all.
         """
-        specs: list[ParameterSpec] = []
+        return [spec for c in self.capabilities(devices, action).values() for spec in c.parameters]
+
+    def capabilities(self, devices: Iterable[str], action: str) -> dict[str, Capability]:
+        """What each of these devices takes for ``action``. Raises as :meth:`limits` does."""
+        found: dict[str, Capability] = {}
         for device in devices:
             described = self._known(device).describe
             offered = {} if described is None else {c.action: c for c in described.capabilities}
             if action not in offered:
                 can = ", ".join(sorted(offered)) or "nothing yet"
                 raise LimitError(f"devices: {device} cannot {action}; it offers {can}")
-            specs += offered[action].parameters
-        return specs
+            found[device] = offered[action]
+        return found
 
     def descriptions(self) -> dict[str, Describe]:
         """What each device has said it is."""
         described = {d: self._known(d).describe for d in sorted(self.devices)}
         return {d: description for d, description in described.items() if description is not None}
+
+    def silent(self) -> dict[str, float | None]:
+        """Devices that are not there, with the seconds since they last spoke; ``None`` for one never heard."""
+        here, silences = self._present(), self._silences()
+        return {d: silences.get(d) for d in sorted(self.devices - here)}
+
+    def why_not(self, device: str) -> str | None:
+        """Why a device takes no order now, in words; ``None`` when it takes one or is at work on one of ours."""
+        state = self._known(device).state
+        if device not in self._present():
+            said = "has vanished" if state is not None and state.state == "lost" else "is silent"
+            silence = self._silences().get(device)
+            since = "never heard by this run" if silence is None else f"last heard {silence:.0f} s ago"
+            return f"{device} {said} ({since}); no order goes to it until it is heard"
+        if state is None or state.state in ("ready", "busy"):
+            return None
+        return f"{device} is not ready ({state.state}: {state.detail or 'it does not say why'})"
 
     def words(self) -> dict[str, str]:
         """Each device's state for the eye."""
@@ -197,6 +222,10 @@ class Conversation:
             return
         if topic.channel in ("state", "describe"):
             await self._hear(topic, message)
+        elif topic.channel == "halt":
+            self._hear_halt(topic.device, message)
+        elif topic.channel == "command":
+            return  # our own; an agent has no business with others'
         elif message.retain:
             log.warning("%s: a retained %s is nobody's message; ignored", topic.device, topic.channel)
         else:
@@ -218,6 +247,16 @@ class Conversation:
             if before not in (None, state.boot_id):
                 self._reborn.add(topic.device)
             await self._inbox.meet(topic.device, state.journal_id, state.receipted)
+
+    def _hear_halt(self, device: str, message: Inbound) -> None:
+        """An emergency stop that is told now; of one that was told before the device's own state speaks."""
+        try:
+            halt = Halt.model_validate_json(message.payload)
+        except ValidationError as error:
+            log.warning("%s: halt not understood: %s", device, error.errors()[0]["msg"])
+            return
+        if halt.kind == "halt" and not message.retain:
+            self.halts.append((device, halt))
 
     async def _on_connect(self) -> None:
         self._receipted.clear()

@@ -30,7 +30,7 @@ from solvus.models.pattern import Conditions
 TARGET_RMAX = 60.0
 """angstrom; range over which the target's pattern is calculated: particle size is read from all of it."""
 RECORDED_PACKAGES = ("solvus", "torch", "botorch", "gpytorch", "numpy", "scipy", "ase", "aiomqtt", "pydantic")
-MAY_CHANGE_ON_RESUME = {"budget", "parallel", "timing"}
+MAY_CHANGE_ON_RESUME = {"budget", "parallel", "timing", "approval", "limits", "inventory"}
 """What a scientist may change in the middle of a campaign without making earlier decisions meaningless."""
 
 _TARGET = TypeAdapter[jobs.ResolvedTarget | jobs.Refusal](jobs.ResolvedTarget | jobs.Refusal)
@@ -105,7 +105,7 @@ async def interrupted(ledger: Ledger, campaign: Campaign) -> str:
     Raises
     ------
     NothingToResume, ConfigurationError
-        When there is none, or the file has changed in more than budget, parallel and timing.
+        When there is none, or the file has changed in more than what :data:`MAY_CHANGE_ON_RESUME` names.
     """
     rows = await ledger.rows(CampaignRow, CampaignRow.name == campaign.name, order_by=CampaignRow.started_at)
     open_rows = [row for row in rows if row.state in ("running", "stopped")]

@@ -37,7 +37,8 @@ class Snapshot:
         return replace(self, identifications=dict(self.identifications))
 
 
-def as_experiment(row: ExperimentRow) -> Experiment:
+def as_experiment(row: ExperimentRow, *, asks: bool = False) -> Experiment:
+    """``asks``: a person has been asked about it and has not answered."""
     return Experiment(
         number=row.number,
         state=E(row.state),
@@ -46,13 +47,15 @@ def as_experiment(row: ExperimentRow) -> Experiment:
         replicate=row.replicate,
         cause=row.cause,
         score=None if row.score is None else Score.model_validate_json(row.score),
+        asks=asks,
     )
 
 
 def as_observation(row: ExperimentRow) -> Observation | None:
     """What the planner learns from an experiment; ``None`` while it has not ended.
 
-    An unknown outcome counts as failed equipment: it says nothing of the recipe.
+    An unknown outcome counts as failed equipment, which says nothing of the recipe, unless a person has looked and
+    found that there is no product.
     """
     state = E(row.state)
     descriptors: dict[str, Descriptor] = {}
@@ -61,7 +64,7 @@ def as_observation(row: ExperimentRow) -> Observation | None:
         outcome: Outcome = "ok" if trusted else "untrusted"
         if trusted:
             descriptors = Identification.model_validate_json(row.identification).descriptors
-    elif state is E.FAILED and row.cause == "chemistry":
+    elif state in (E.FAILED, E.UNKNOWN) and row.cause == "chemistry":
         outcome = "failed_chemistry"
     elif state in (E.FAILED, E.UNKNOWN):
         outcome = "failed_equipment"

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from solvus.drivers.broker_address import BrokerAddress, TlsFiles
-from solvus.drivers.messages import Name, ParameterSpec
+from solvus.drivers.combination import Combination
+from solvus.drivers.limits import DeviceLimits, Limit
+from solvus.drivers.messages import Name
 from solvus.drivers.topics import AGENT
 from solvus.drivers.yaml_file import ConfigurationError, load_yaml
 
@@ -133,52 +135,6 @@ class Reduction(_Data):
         return self
 
 
-class Limit(_Data):
-    """A narrower range for one parameter of a device than the device itself allows.
-
-    ``unit`` may be given; it is then compared with the device's.
-    """
-
-    lower: float | None = None
-    upper: float | None = None
-    unit: str | None = None
-    choices: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _is_a_limit(self) -> Self:
-        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
-            raise ValueError(f"lower: {self.lower:g} must be below upper, {self.upper:g}")
-        if bool(self.choices) == (self.lower is not None or self.upper is not None):
-            raise ValueError("choices: give either choices or lower and upper")
-        return self
-
-    def narrow(self, spec: ParameterSpec) -> ParameterSpec:
-        """The parameter within both limits.
-
-        Raises
-        ------
-        ValueError
-            When the unit or kind differs, or nothing is left.
-        """
-        if self.unit is not None and self.unit != spec.unit:
-            raise ValueError(
-                f"{spec.name}: the device counts in {spec.unit or 'no unit'}, not in {self.unit}"
-            )
-        if (spec.kind == "categorical") != bool(self.choices):
-            raise ValueError(
-                f"{spec.name}: is {spec.kind}; give {'choices' if spec.choices else 'lower and upper'}"
-            )
-        if self.choices:
-            if unknown := [choice for choice in self.choices if choice not in spec.choices]:
-                raise ValueError(f"{spec.name}: {unknown[0]!r} is not one of {', '.join(spec.choices)}")
-            return spec.model_copy(update={"choices": self.choices})
-        low = max(v for v in (self.lower, spec.lower) if v is not None)
-        high = min(v for v in (self.upper, spec.upper) if v is not None)
-        if not low < high:
-            raise ValueError(f"{spec.name}: nothing is left between {low:g} and {high:g}; widen the limit")
-        return spec.model_copy(update={"lower": low, "upper": high})
-
-
 class LaboratoryDevice(_Data):
     """One device.
 
@@ -188,7 +144,9 @@ class LaboratoryDevice(_Data):
     driver : registered name of its driver (``solvus drivers`` lists them).
     action : what the agent orders from it.
     settings : for the driver, as its documentation says.
-    calibration, limits : handed to the driver as settings of these names.
+    calibration : handed to the driver as a setting of this name.
+    limits, combinations : ranges, steps and sums that the device keeps to, whatever its driver would allow. A real
+        instrument does not start without limits for every number it takes.
     reduction : for an instrument that sends raw I(Q); the agent's affair, not the driver's.
     launch : false for a device whose driver is started elsewhere, beside its instrument.
     """
@@ -200,6 +158,7 @@ class LaboratoryDevice(_Data):
     calibration: Calibration | None = None
     reduction: Reduction | None = None
     limits: dict[str, Limit] = {}
+    combinations: tuple[Combination, ...] = ()
     launch: bool = True
 
     @model_validator(mode="after")
@@ -209,13 +168,15 @@ class LaboratoryDevice(_Data):
         return self
 
     def driver_settings(self) -> dict[str, JsonValue]:
-        """Everything the driver is given, JSON-able."""
+        """Everything the driver itself is given, JSON-able."""
         given = dict(self.settings)
         if self.calibration is not None:
             given["calibration"] = self.calibration.model_dump(mode="json")
-        if self.limits:
-            given["limits"] = {k: limit.model_dump(mode="json") for k, limit in self.limits.items()}
         return given
+
+    def safety(self) -> DeviceLimits:
+        """The limits that the protocol around the driver enforces."""
+        return DeviceLimits(parameters=self.limits, combinations=self.combinations)
 
 
 class Laboratory(_Data):

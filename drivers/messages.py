@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from solvus.drivers.combination import Combination
 from solvus.models.pattern import Pattern
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -86,11 +87,13 @@ class ParameterSpec(BaseModel):
     lower: float | None = None
     upper: float | None = None
     choices: tuple[str, ...] = ()
+    max_step: float | None = Field(default=None, gt=0.0)
+    """How far the value may be from that of the order before."""
 
     @model_validator(mode="after")
     def _limits_fit_the_kind(self) -> Self:
         if self.kind == "categorical":
-            if not self.choices or self.lower is not None or self.upper is not None:
+            if not self.choices or any(v is not None for v in (self.lower, self.upper, self.max_step)):
                 raise ValueError(f"{self.name}: a categorical parameter needs choices and no limits")
         elif self.choices or self.lower is None or self.upper is None or not self.lower < self.upper:
             raise ValueError(f"{self.name}: a {self.kind} parameter needs lower < upper and no choices")
@@ -120,6 +123,8 @@ class Capability(BaseModel):
 
     action: Name
     parameters: tuple[ParameterSpec, ...] = ()
+    combinations: tuple[Combination, ...] = ()
+    """Limits on several parameters together."""
 
 
 class State(DeviceMessage):
@@ -131,6 +136,8 @@ class State(DeviceMessage):
     detail: Text = ""
     receipted: Seq = 0
     """Highest ``seq`` of this journal that an agent has receipted: what a new listener need not wait for."""
+    halted: Literal["no", "stopping", "idle", "unsafe"] = "no"
+    """After an emergency stop, until it is released: whether the hardware has become idle."""
 
 
 class Describe(DeviceMessage):
@@ -272,6 +279,16 @@ class Result(DeviceMessage):
         if (self.pattern is None) == (self.reference is None):
             raise ValueError("pattern: give either the pattern or a reference to it")
         return self
+
+
+class Halt(Message):
+    """Emergency stop of one device, or the release from it. Retained, so that a device that is down hears of it when it
+    is back; honoured however old it is."""
+
+    schema_: Literal["solvus.halt/1"] = Field(default="solvus.halt/1", alias="schema")
+    kind: Literal["halt", "release"] = "halt"
+    by: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    reason: Text = ""
 
 
 AgentState = Literal["starting", "running", "waiting", "stopped", "found", "exhausted", "lost"]

@@ -23,6 +23,7 @@ from solvus.drivers.broker_address import BrokerAddress, TlsFiles
 from solvus.drivers.device import HEARTBEAT, Device
 from solvus.drivers.journal import Journal
 from solvus.drivers.leash import when_parent_ends
+from solvus.drivers.limits import DeviceLimits
 from solvus.drivers.registry import load
 from solvus.drivers.topics import device_topic
 
@@ -63,6 +64,7 @@ async def _serve(options: argparse.Namespace) -> None:
             address=_address(options),
             journal=journal,
             data=options.data,
+            limits=DeviceLimits.model_validate_json(options.limits),
             heartbeat=options.heartbeat,
             persistent_session=options.persistent_session,
         )
@@ -107,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", required=True, help="second level of the device's topics")
     add("--driver", required=True, help="registered name, or module:Class")
     add("--settings", default="{}", help="the driver's settings as JSON")
+    add("--limits", default="{}", help="the laboratory's limits for this device as JSON")
     add("--broker-host", default="127.0.0.1")
     add("--broker-port", type=int, default=1883)
     add("--username", help=f"broker user; the password is taken from {PASSWORD}")

@@ -29,6 +29,7 @@ TEXT_LIMIT = 2000
 """Characters of a reason or detail on the wire."""
 
 StateName = Literal["init", "ready", "busy", "fault", "lost"]
+Halted = Literal["no", "stopping", "idle", "unsafe"]
 
 
 class Speaker:
@@ -64,7 +65,7 @@ class Speaker:
         self.connection = Connection(
             address,
             f"solvus-{lab}-{device}",
-            subscriptions=(device_topic(lab, device, "command"),),
+            subscriptions=(device_topic(lab, device, "halt"), device_topic(lab, device, "command")),
             handler=handler,
             on_connect=self._on_connect,
             will=self._will,
@@ -72,13 +73,14 @@ class Speaker:
         )
         self.state: StateName = "init"
         self.detail = ""
+        self.halted: Halted = "no"
         self._said = journal.receipted
         self._state_due = self._describe_due = True
         self._beat_at = 0.0
         self._wake = asyncio.Event()
 
-    def set_state(self, state: StateName, detail: str = "") -> None:
-        self.state, self.detail = state, detail[:TEXT_LIMIT]
+    def set_state(self, state: StateName, detail: str = "", *, halted: Halted = "no") -> None:
+        self.state, self.detail, self.halted = state, detail[:TEXT_LIMIT], halted
         self._state_due = True
         self._wake.set()
         log.info("state %s %s", state, detail)
@@ -108,7 +110,7 @@ class Speaker:
 
     async def say_goodbye(self, reason: str) -> None:
         """Publish what is left and that this device is gone, if the broker listens, and disconnect."""
-        self.set_state("lost", reason)
+        self.set_state("lost", reason, halted=self.halted)
         with suppress(NotDelivered, TimeoutError):
             async with asyncio.timeout(GOODBYE_LIMIT):
                 with suppress(JournalError):  # it may be why the device stops
@@ -166,6 +168,7 @@ class Speaker:
             heartbeat_at=moment,
             detail=detail,
             receipted=self._journal.receipted,
+            halted=self.halted,
         )
         return message.model_dump_json(by_alias=True).encode()
 

@@ -108,6 +108,7 @@ class DeviceProcesses:
             "device": device.id,
             "driver": device.driver,
             "settings": json.dumps(device.driver_settings()),
+            "limits": device.safety().model_dump_json(),
             "broker-host": self._address.host,
             "broker-port": str(self._address.port),
             "username": self._address.username,

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel, col, select
@@ -115,6 +116,8 @@ class Ledger:
         self._writer_lock = lock
         self._turn = asyncio.Lock()
         self._head: tuple[int, str] = (0, GENESIS)
+        self._absent: frozenset[str] = frozenset()
+        """Tables that an older Solvus did not make, in a ledger opened for reading."""
 
     @classmethod
     async def claim(cls, url: str, *, clock: Clock = utc_now) -> Self:
@@ -183,6 +186,9 @@ class Ledger:
             await engine.dispose()
             raise
         ledger = cls(engine, clock, None)
+        async with engine.connect() as connection:
+            there = await connection.run_sync(lambda c: set(inspect(c).get_table_names()))
+        ledger._absent = frozenset(TABLES.keys() | {"request"}) - there
         ledger._head = await ledger._read_head()
         return ledger
 
@@ -218,6 +224,10 @@ class Ledger:
                 await session.commit()
             self._head = step.head
 
+    def has(self, table: type[SQLModel]) -> bool:
+        """False for a table of today in a ledger of before it, which is then as good as empty."""
+        return str(table.__tablename__) not in self._absent
+
     async def events(self, campaign: str | None = None) -> list[LedgerEvent]:
         statement = select(EventRow).order_by(col(EventRow.seq))
         if campaign is not None:
@@ -227,6 +237,8 @@ class Ledger:
 
     async def rows(self, table: type[Row], *conditions: Any, order_by: Any = None) -> Sequence[Row]:
         """All rows of ``table`` under ``conditions`` (SQLAlchemy expressions)."""
+        if not self.has(table):
+            return ()
         statement = select(table)
         for condition in conditions:
             statement = statement.where(condition)

@@ -47,7 +47,7 @@ def test_the_document_is_whole():
             o for o in document["operations"].values() if o["channel"]["$ref"] == f"#/channels/{name}"
         ]
         assert operation["bindings"]["mqtt"]["retain"] == (name in RETAINED)
-        assert operation["action"] == ("send" if name in ("command", "status") else "receive")
+        assert operation["action"] == ("send" if name in ("command", "status", "halt") else "receive")
 
 
 @pytest.mark.parametrize("channel", [*CHANNELS, "status"])
