@@ -28,6 +28,11 @@ TOOK_NOTHING = frozenset({C.REJECTED, C.EXPIRED})
 """Ends of an order that nothing was taken for: the device did not begin."""
 
 
+def took_something(row: CommandRow) -> bool:
+    """Whether an order counts against the stock: all but those that the device never began."""
+    return CommandState(row.state) not in TOOK_NOTHING
+
+
 class Ordering:
     """Gives every waiting experiment a device, oldest first.
 
@@ -85,7 +90,7 @@ class Ordering:
         made = [
             json.loads(row.body)["parameters"]
             for row in commands
-            if row.purpose == "make" and CommandState(row.state) not in TOOK_NOTHING
+            if row.purpose == "make" and took_something(row)
         ]
         for row in rows:
             purpose = {E.APPROVED.value: "make", E.SYNTHESISED.value: "measure"}.get(row.state)

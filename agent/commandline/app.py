@@ -9,6 +9,7 @@ import typer
 from solvus import __version__
 from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
+from solvus.agent.commandline.controls import approve, edit, pause, reject, release, resolve, resume, stop
 from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.evaluate import evaluate_app
 from solvus.agent.commandline.identify import identify
@@ -59,6 +60,14 @@ for verb in (
     calibrate,
     status,
     report,
+    approve,
+    edit,
+    reject,
+    resolve,
+    pause,
+    resume,
+    stop,
+    release,
 ):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")
