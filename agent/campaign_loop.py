@@ -23,6 +23,7 @@ from sqlmodel import col
 from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
+from solvus.agent.claims import Claims
 from solvus.agent.controls import Controls
 from solvus.agent.conversation import Conversation
 from solvus.agent.decide import Confirm, Exhausted, Experiment, Found, Plan, Wait, next_step
@@ -73,6 +74,7 @@ class CampaignLoop:
     enter : writes the beginning into the ledger; called when the broker and the devices are there and can serve the
         campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
+    holder : names the campaign on its devices, uniquely; without one it claims none.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class CampaignLoop:
         clock: Clock,
         enter: Callable[[], Awaitable[None]],
         watch: Callable[[Snapshot], None] = lambda _: None,
+        holder: str | None = None,
     ) -> None:
         self.id = campaign_id
         self.campaign = campaign
@@ -104,7 +107,8 @@ class CampaignLoop:
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._stopping: str | None = None
         self._jobs = SideJobs(self._changed.set)
-        self._ordering = Ordering(campaign_id, campaign, bench, ledger, clock, self._wire)
+        self._ordering = Ordering(campaign_id, campaign, bench, ledger, clock, self._wire, holder)
+        self._claims = None if holder is None else Claims(self._wire, self._wire.devices, holder, clock)
         self._proposer = Proposer(campaign_id, campaign, self._refusal, clock)
         self._controls = Controls(
             campaign_id,
@@ -124,7 +128,7 @@ class CampaignLoop:
 
         Raises
         ------
-        BrokerUnreachable, LaboratoryTaken, DevicesMissing, LimitError
+        BrokerUnreachable, LaboratoryTaken, DevicesMissing, DevicesHeld, LimitError
             When the campaign cannot begin; one sentence each.
         CampaignBroken
             When planning or the record of an identification fails; the end is in the ledger, as stopped.
@@ -142,6 +146,8 @@ class CampaignLoop:
             raise
         finally:
             await self._jobs.cancel()
+            if self._claims is not None:
+                await self._claims.give_back()
             await self._wire.publish_status(self._last_status())
             await self._wire.close()
 
@@ -174,6 +180,8 @@ class CampaignLoop:
         self._wire.limits(self.bench.measurement, ACTIONS["measure"])  # refuses one that cannot
         for device in self.bench.synthesis:
             check_space(self.campaign.search_space, device, self._wire.limits((device,), ACTIONS["make"]))
+        if self._claims is not None:
+            await self._claims.take()
         met = {
             d: said.model_dump(mode="json", by_alias=True) for d, said in self._wire.descriptions().items()
         }
@@ -184,6 +192,8 @@ class CampaignLoop:
 
     async def _turn(self) -> EndState | None:
         await self._wire.attend()
+        if self._claims is not None:
+            await self._claims.renew()
         await self._devices_watch.attend()
         await self._controls.attend()
         # Before the rows are read: a plan that lands in between must not be decided upon as if it had not.
@@ -299,7 +309,9 @@ class CampaignLoop:
 
     def _say_what_holds_it_up(self, end: EndState | None) -> None:
         """Where the campaign waits for a person, a device or a reagent, that is what it waits for."""
-        words = [w for w in (self._controls.waits_for(), *self._ordering.blocked.values()) if w]
+        lost = {} if self._claims is None else self._claims.lost()
+        held = (f"{device} is held by campaign {other} now" for device, other in lost.items())
+        words = [w for w in (self._controls.waits_for(), *held, *self._ordering.blocked.values()) if w]
         if end is None and words:
             self.snapshot.waits_for = " | ".join(words)[:TEXT_LIMIT]
 
@@ -310,6 +322,7 @@ class CampaignLoop:
             state=self.snapshot.state,
             detail=self.snapshot.waits_for,
             experiments=len(self.snapshot.experiments),
+            devices=tuple(sorted(self._wire.devices)),
         )
 
     def _last_status(self) -> AgentStatus:

@@ -24,6 +24,7 @@ from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivere
 from solvus.drivers.messages import (
     AgentStatus,
     Capability,
+    Claim,
     CommandAnswer,
     Describe,
     Event,
@@ -98,7 +99,7 @@ class Conversation:
             One sentence each.
         """
         if self._external:
-            await refuse_beside_another(self._address, self._lab)
+            await refuse_beside_another(self._address, self._lab, self.devices)
         await self._inbox.load()
         await self._connection.connect_or_fail()
         self._life = asyncio.create_task(self._connection.finished())
@@ -161,6 +162,21 @@ class Conversation:
         if state is None or state.state in ("ready", "busy"):
             return None
         return f"{device} is not ready ({state.state}: {state.detail or 'it does not say why'})"
+
+    def held_by(self, device: str) -> str | None:
+        """The holder that a device names; empty when nobody holds it, ``None`` before it has spoken."""
+        state = self._known(device).state
+        return None if state is None else state.held_by
+
+    async def claim(self, device: str, holder: str, lease: float) -> None:
+        """Ask a device to be held, or with a lease of 0 to be let go; what comes of it stands in its state."""
+        message = Claim(
+            boot_id=self.boot_id,
+            expires_at=self._clock() + timedelta(seconds=120),
+            holder=holder,
+            lease=lease,
+        )
+        await self.outbox.send(device, message)
 
     def words(self) -> dict[str, str]:
         """Each device's state for the eye."""

@@ -50,8 +50,10 @@ class Ordering:
         ledger: Ledger,
         clock: Clock,
         wire: Conversation,
+        holder: str | None = None,
     ) -> None:
         self._id = campaign_id
+        self._holder = holder
         self._campaign = campaign
         self._bench = bench
         self._ledger = ledger
@@ -156,6 +158,7 @@ class Ordering:
                 parameters=parameters,
                 boot_id=self._wire.boot_id,
                 expires_at=expires_at,
+                claim=self._holder,
             )
 
     async def _commands(self) -> Sequence[CommandRow]:

@@ -35,13 +35,14 @@ from pydantic import ValidationError
 
 from solvus.drivers.acceptance import refusal
 from solvus.drivers.broker_address import BrokerAddress
+from solvus.drivers.claim import Holder
 from solvus.drivers.connection import Inbound
 from solvus.drivers.driver import ChemistryFailure, Driver
 from solvus.drivers.execution import Measured, in_words, make_safe, measure, sparing
 from solvus.drivers.journal import CommandRecord, Journal
 from solvus.drivers.limits import DeviceLimits, narrowed
 from solvus.drivers.memory import DeviceMemory
-from solvus.drivers.messages import COMMAND, Cancel, Execute, Halt, Query, Receipt, Resend, new_id, now
+from solvus.drivers.messages import COMMAND, Cancel, Claim, Execute, Halt, Query, Receipt, Resend, new_id, now
 from solvus.drivers.scribe import Scribe
 from solvus.drivers.speaker import Speaker
 from solvus.drivers.topics import parse
@@ -93,6 +94,7 @@ class Device:
         )
         self._journal = journal
         self._memory = DeviceMemory(journal.path)
+        self._holder = Holder(clock)
         self._data = data
         self._clock = clock
         self._speaker = Speaker(
@@ -103,6 +105,7 @@ class Device:
             journal=journal,
             handler=self._take,
             describe=lambda: self._scribe.description(device, driver, self._capabilities),
+            held_by=lambda: self._holder.name,
             heartbeat=heartbeat,
             clock=clock,
             persistent_session=persistent_session,
@@ -172,6 +175,8 @@ class Device:
                     self._journal.receipt(command.up_to_seq)
             case Resend():
                 self._speaker.repeat_from(command.from_seq)
+            case Claim():
+                self._take_claim(command)
 
     def _take_order(self, order: Execute) -> None:
         known = self._journal.command(order.command_id)
@@ -192,6 +197,8 @@ class Device:
         before = self._memory.before(order.action)
         if (reason := refusal(order, self._capabilities, before)) is not None:
             return "rejected", reason
+        if self._holder.name not in ("", order.claim):
+            return "rejected", f"held by campaign {self._holder.name.partition('.')[0]}"
         if self._memory.halt is not None:
             return "rejected", _halted_words(self._memory.halt)
         if self._stopping:
@@ -215,6 +222,13 @@ class Device:
             self._cancel("cancelled")
         else:
             self._repeat(known)
+
+    def _take_claim(self, claim: Claim) -> None:
+        if self._clock() > claim.expires_at:
+            return
+        if not self._holder.take(claim):
+            log.warning("%s wants the device, which %s holds", claim.holder, self._holder.name)
+        self._speaker.say_state_again()
 
     def _take_query(self, query: Query) -> None:
         if self._clock() > query.expires_at:
@@ -279,7 +293,8 @@ class Device:
         log.warning("%s", _halted_words(halt))
         if self._memory.halt is None:  # whoever stopped it first is whom to ask
             self._remember(halt)
-        self._cancel(_halted_words(halt))
+        if self._order is not None:
+            self._cancel(_halted_words(halt))
         self._speaker.set_state("fault", _halted_words(halt), halted="stopping")
         if self._carrying is not None and not self._carrying.done():
             self._background(self._insist(self._carrying))

@@ -138,6 +138,8 @@ class State(DeviceMessage):
     """Highest ``seq`` of this journal that an agent has receipted: what a new listener need not wait for."""
     halted: Literal["no", "stopping", "idle", "unsafe"] = "no"
     """After an emergency stop, until it is released: whether the hardware has become idle."""
+    held_by: Annotated[str, StringConstraints(max_length=128)] = ""
+    """The campaign that holds the device, as :class:`Claim` names it; empty when none does."""
 
 
 class Describe(DeviceMessage):
@@ -165,6 +167,8 @@ class Execute(Message):
     campaign: Name
     experiment: int = Field(ge=1)
     replicate: int = Field(default=0, ge=0)
+    claim: Identifier | None = None
+    """The holder in whose name the order is given; a device that is held takes orders of its holder only."""
 
 
 class Cancel(Message):
@@ -206,7 +210,19 @@ class Resend(Message):
     from_seq: Seq = Field(ge=1)
 
 
-Command = Annotated[Execute | Cancel | Query | Receipt | Resend, Field(discriminator="kind")]
+class Claim(Message):
+    """Hold the device for one campaign, for ``lease`` seconds from now; 0 gives it back. What came of it stands in the
+    device's state (``held_by``)."""
+
+    schema_: Literal["solvus.command/1"] = Field(default="solvus.command/1", alias="schema")
+    kind: Literal["claim"] = "claim"
+    command_id: Identifier = Field(default_factory=new_id)
+    expires_at: Utc
+    holder: Identifier
+    lease: float = Field(ge=0.0, le=86_400.0)
+
+
+Command = Annotated[Execute | Cancel | Query | Receipt | Resend | Claim, Field(discriminator="kind")]
 
 CommandStatus = Literal[
     "unheard", "accepted", "started", "done", "failed", "rejected", "expired", "interrupted"
@@ -302,6 +318,8 @@ class AgentStatus(Message):
     state: AgentState
     detail: Text = ""
     experiments: int = Field(default=0, ge=0)
+    devices: tuple[Name, ...] = ()
+    """Which devices the campaign works with; all of the laboratory where it does not say."""
 
 
-COMMAND = TypeAdapter[Execute | Cancel | Query | Receipt | Resend](Command)
+COMMAND = TypeAdapter[Execute | Cancel | Query | Receipt | Resend | Claim](Command)

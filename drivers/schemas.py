@@ -15,6 +15,7 @@ from solvus.drivers.messages import (
     COMMAND,
     AgentStatus,
     Cancel,
+    Claim,
     Describe,
     Event,
     Execute,
@@ -49,7 +50,11 @@ CHANNELS: dict[str, _Channel] = {
     ),
     "describe": _Channel(_device("describe"), (Describe,), "device", True, "Capabilities and limits."),
     "command": _Channel(
-        _device("command"), (Execute, Cancel, Query, Receipt, Resend), "agent", False, "Orders and questions."
+        _device("command"),
+        (Execute, Cancel, Query, Receipt, Resend, Claim),
+        "agent",
+        False,
+        "Orders and questions.",
     ),
     "halt": _Channel(
         _device("halt"), (Halt,), "agent", True, "Emergency stop and release, by the agent or an operator."

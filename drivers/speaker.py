@@ -39,6 +39,7 @@ class Speaker:
     ----------
     handler : takes the device's commands.
     describe : makes the description; called at every connect.
+    held_by : the campaign that holds the device.
     heartbeat : seconds between two states when nothing else happens.
     """
 
@@ -52,6 +53,7 @@ class Speaker:
         journal: Journal,
         handler: Handler,
         describe: Callable[[], Describe],
+        held_by: Callable[[], str] = str,
         heartbeat: float,
         clock: Callable[[], datetime],
         persistent_session: bool,
@@ -60,6 +62,7 @@ class Speaker:
         self._boot_id = boot_id
         self._journal = journal
         self._describe = describe
+        self._held_by = held_by
         self._heartbeat = heartbeat
         self._clock = clock
         self.connection = Connection(
@@ -84,6 +87,11 @@ class Speaker:
         self._state_due = True
         self._wake.set()
         log.info("state %s %s", state, detail)
+
+    def say_state_again(self) -> None:
+        """Something else that the state tells has changed."""
+        self._state_due = True
+        self._wake.set()
 
     def wake(self) -> None:
         """There is something new in the journal."""
@@ -169,6 +177,7 @@ class Speaker:
             detail=detail,
             receipted=self._journal.receipted,
             halted=self.halted,
+            held_by=self._held_by(),
         )
         return message.model_dump_json(by_alias=True).encode()
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import DevicesMissing
+from solvus.agent.claims import DevicesHeld
 from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.paths import configuration, default_ledger
 from solvus.agent.commandline.running import BrokerDied, DeviceDied, run_campaign
@@ -45,6 +46,7 @@ EXPECTED = (
     BrokerUnreachable,
     LaboratoryTaken,
     DevicesMissing,
+    DevicesHeld,
     DeviceDied,
     LimitError,
     WorkerLost,

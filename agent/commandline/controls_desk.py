@@ -6,7 +6,6 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -15,9 +14,9 @@ from sqlmodel import col
 
 from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.paths import default_ledger
-from solvus.agent.commandline.reading import read_ledger
+from solvus.agent.commandline.reading import demand_file, read_ledger
 from solvus.agent.ledger.control_tables import AnswerRow, QuestionRow
-from solvus.agent.ledger.engine import LedgerError, ledger_url
+from solvus.agent.ledger.engine import LedgerError
 from solvus.agent.ledger.ledger import Ledger, utc_now
 from solvus.agent.ledger.tables import CampaignRow, ExperimentRow
 from solvus.agent.planner.search_space import Recipe
@@ -133,10 +132,7 @@ def ask(ledger: str | None, campaign: str, request: Request, wait: float, as_jso
 
 
 async def _check_and_hand_in(url: str, campaign: str, request: Request, wait: float) -> AnswerRow | None:
-    address = ledger_url(url)
-    file = address.database if address.get_backend_name() == "sqlite" else None
-    if file is not None and not Path(file).is_file():
-        raise LedgerError(f"ledger: there is no file {file}; run a campaign first, or check --ledger")
+    demand_file(url)
     opened = await Ledger.open(url, write=False)
     try:
         row = await demand_campaign(opened, campaign)
