@@ -28,7 +28,8 @@ class Broker(_Data):
     kind : ``embedded`` and ``mosquitto`` are started with the agent, on this machine only; ``external`` runs
         already.
     host, port : of an external broker, or the port on which to start one (``None``: any free one).
-    username, password_variable : login, with the name of the environment variable that holds the password.
+    username, password_variable, password_file : login, with the environment variable or the file that holds the
+        password; the password itself has no place in this file, which goes into the ledger.
     tls : files for an encrypted connection.
     keeps_sessions : whether to ask the broker to keep messages for an agent or device that is away. Mosquitto and
         EMQX do it well, the embedded broker stops delivering to a session that it resumed. Nothing relies on it: what
@@ -40,6 +41,7 @@ class Broker(_Data):
     port: int | None = Field(default=None, ge=1, le=65535)
     username: str | None = None
     password_variable: str | None = None
+    password_file: Path | None = None
     tls: TlsFiles | None = None
     keeps_sessions: bool = False
 
@@ -48,15 +50,21 @@ class Broker(_Data):
         if self.kind == "external":
             if self.host is None:
                 raise ValueError("host: an external broker needs its host name")
-        elif any(v is not None for v in (self.host, self.username, self.password_variable, self.tls)):
+        elif any(v is not None for v in (self.host, self.username, *self._password, self.tls)):
             raise ValueError(
                 f"kind: {self.kind} listens on this machine only; host, login and tls belong to external"
             )
         if self.keeps_sessions and self.kind == "embedded":
             raise ValueError("keeps_sessions: the embedded broker does not; leave it out")
-        if self.password_variable is not None and self.username is None:
-            raise ValueError("username: is needed where there is a password_variable")
+        if len(self._password) > 1:
+            raise ValueError("password_file: give the password by a variable or by a file, not by both")
+        if self._password and self.username is None:
+            raise ValueError("username: is needed where there is a password")
         return self
+
+    @property
+    def _password(self) -> list[str | Path]:
+        return [v for v in (self.password_variable, self.password_file) if v is not None]
 
     def address(self, environment: Mapping[str, str]) -> BrokerAddress:
         """Where an external broker is, with the password from the environment.
@@ -64,7 +72,7 @@ class Broker(_Data):
         Raises
         ------
         ConfigurationError
-            When the broker is not external or the variable is not set.
+            When the broker is not external, the variable is not set or the file cannot be read.
         """
         if self.host is None:
             raise ConfigurationError([f"broker: kind {self.kind} has no address before it is started"])
@@ -75,6 +83,8 @@ class Broker(_Data):
                     [f"broker: set the environment variable {self.password_variable} to the password"]
                 )
             password = environment[self.password_variable]
+        if self.password_file is not None:
+            password = read_password(self.password_file)
         given: dict[str, Any] = {
             "host": self.host,
             "username": self.username,
@@ -82,6 +92,20 @@ class Broker(_Data):
             "tls": self.tls,
         }
         return BrokerAddress(**given | ({} if self.port is None else {"port": self.port}))
+
+
+def read_password(file: Path) -> str:
+    """The first line of a file. Raises ConfigurationError when it cannot be read or holds nothing."""
+    try:
+        lines = file.expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigurationError([f"broker: password_file {file} cannot be read ({why})"]) from error
+    if not lines or not lines[0].strip():
+        raise ConfigurationError(
+            [f"broker: password_file {file} is empty; put the password on its first line"]
+        )
+    return lines[0].strip()
 
 
 class Calibration(_Data):

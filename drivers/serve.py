@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from solvus.drivers.broker_address import BrokerAddress, TlsFiles
 from solvus.drivers.device import HEARTBEAT, Device
 from solvus.drivers.journal import Journal
+from solvus.drivers.laboratory import read_password
 from solvus.drivers.leash import when_parent_ends
 from solvus.drivers.limits import DeviceLimits
 from solvus.drivers.registry import load
@@ -96,7 +97,9 @@ def _address(options: argparse.Namespace) -> BrokerAddress:
             "host": options.broker_host,
             "port": options.broker_port,
             "username": options.username,
-            "password": os.environ.get(PASSWORD),
+            "password": os.environ.get(PASSWORD)
+            if options.password_file is None
+            else read_password(options.password_file),
             "tls": tls,
         }
     )
@@ -113,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--broker-host", default="127.0.0.1")
     add("--broker-port", type=int, default=1883)
     add("--username", help=f"broker user; the password is taken from {PASSWORD}")
+    add("--password-file", type=Path, help="file that holds the password instead")
     add("--tls-ca", type=Path, help="certificate authority of the broker; turns TLS on")
     add("--tls-certificate", type=Path)
     add("--tls-key", type=Path)

@@ -9,6 +9,7 @@ import typer
 from solvus import __version__
 from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
+from solvus.agent.commandline.broker import broker_app
 from solvus.agent.commandline.controls import approve, edit, pause, reject, release, resolve, resume, stop
 from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.evaluate import evaluate_app
@@ -18,7 +19,7 @@ from solvus.agent.commandline.library import library_app
 from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.refine import refine
 from solvus.agent.commandline.report import report
-from solvus.agent.commandline.run import broker, demo, lab, run
+from solvus.agent.commandline.run import demo, lab, run
 from solvus.agent.commandline.simulate import simulate
 from solvus.agent.commandline.status import status
 from solvus.agent.commandline.train import train_app
@@ -50,7 +51,6 @@ def solvus(
 for verb in (
     demo,
     run,
-    broker,
     lab,
     identify,
     identify_series,
@@ -71,6 +71,7 @@ for verb in (
 ):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")
+app.add_typer(broker_app, name="broker")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(library_app, name="library")
 app.add_typer(bench_app, name="bench")

@@ -60,24 +60,6 @@ def demo(
     )
 
 
-def broker(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, at 127.0.0.1.")] = 1883,
-    mosquitto: Annotated[
-        bool, typer.Option("--mosquitto", help="Mosquitto instead of the embedded broker; it keeps messages.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the address as JSON when it listens.")
-    ] = False,
-) -> None:
-    """Run an MQTT 5 broker on this machine until Ctrl-C.
-
-    Example: solvus broker --port 1883
-    """
-    from solvus.agent.commandline.services import run_broker
-
-    run_broker(port, mosquitto=mosquitto, as_json=as_json)
-
-
 def lab(
     laboratory: Annotated[str, typer.Argument(help="LAB.yaml, or the name of a shipped laboratory.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the devices as JSON when they run.")] = False,
