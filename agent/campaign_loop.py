@@ -31,6 +31,7 @@ from solvus.agent.gates import recipe_refusal
 from solvus.agent.ledger.ledger import Clock, Ledger, Step
 from solvus.agent.ledger.tables import CommandRow, ExperimentRow
 from solvus.agent.limits import LimitError, check_space
+from solvus.agent.logs import CAMPAIGN
 from solvus.agent.neighbours import AT_WORK
 from solvus.agent.ordering import Ordering
 from solvus.agent.outbox import ACTIONS
@@ -133,6 +134,7 @@ class CampaignLoop:
         CampaignBroken
             When planning or the record of an identification fails; the end is in the ledger, as stopped.
         """
+        CAMPAIGN.set(self.id)
         await self._wire.open()
         try:
             await self._await_devices()
@@ -342,4 +344,5 @@ class CampaignLoop:
                     row.identification
                 )
         self.snapshot.devices = self._wire.words()
+        self.snapshot.paused = self._controls.paused
         self._watch(self.snapshot)

@@ -31,6 +31,7 @@ class Snapshot:
     experiments: list[Experiment] = field(default_factory=list)
     identifications: dict[int, Identification] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
+    paused: bool = False
 
     def copy(self) -> Snapshot:
         """As it is now, to compare with later."""

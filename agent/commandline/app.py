@@ -11,6 +11,7 @@ from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
 from solvus.agent.commandline.broker import broker_app
 from solvus.agent.commandline.controls import approve, edit, pause, reject, release, resolve, resume, stop
+from solvus.agent.commandline.doctor import doctor
 from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.evaluate import evaluate_app
 from solvus.agent.commandline.identify import identify
@@ -68,6 +69,7 @@ for verb in (
     resume,
     stop,
     release,
+    doctor,
 ):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")

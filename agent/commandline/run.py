@@ -25,6 +25,14 @@ def run(
         bool, typer.Option("--resume", help="Take up the interrupted campaign of this name.")
     ] = False,
     ledger: Annotated[str | None, typer.Option(help=LEDGER_OPTION_HELP, show_default=False)] = None,
+    log_json: Annotated[
+        str | None,
+        typer.Option(help="Add logs as JSON lines to this file; - is standard error.", show_default=False),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve Prometheus metrics at 127.0.0.1.", show_default=False),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on stdout, no live view.")
     ] = False,
@@ -37,7 +45,16 @@ def run(
     """
     from solvus.agent.commandline.campaign_run import run_and_report
 
-    run_and_report(campaign, lab=lab, seed=seed, resume=resume, ledger=ledger, as_json=as_json)
+    run_and_report(
+        campaign,
+        lab=lab,
+        seed=seed,
+        resume=resume,
+        ledger=ledger,
+        as_json=as_json,
+        log_to=log_json,
+        metrics_port=metrics_port,
+    )
 
 
 def demo(

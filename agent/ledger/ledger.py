@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ from solvus.agent.ledger.engine import (
 from solvus.agent.ledger.projections import EVENT_VERSION, Change, LedgerEvent, project, upcast
 from solvus.agent.ledger.tables import PROJECTIONS, EventRow
 
+log = logging.getLogger(__name__)
+
 Clock = Callable[[], datetime]
 Row = TypeVar("Row", bound=SQLModel)
 TABLES: dict[str, type[SQLModel]] = {str(t.__tablename__): t for t in PROJECTIONS}
@@ -54,6 +57,14 @@ def decode(row: EventRow) -> LedgerEvent:
     return LedgerEvent(
         row.seq, row.campaign, row.kind, row.at, upcast(row.kind, row.version, json.loads(row.body))
     )
+
+
+def _about(event: LedgerEvent) -> dict[str, Any]:
+    """What a log line of an event carries besides its kind."""
+    body = event.body
+    number = body.get("number", body.get("experiment"))
+    named = {k: body[k] for k in ("device", "command_id") if k in body}
+    return {"campaign": event.campaign, "experiment": number, "event": event.kind, "seq": event.seq} | named
 
 
 class Step:
@@ -223,6 +234,8 @@ class Ledger:
                 yield step
                 await session.commit()
             self._head = step.head
+        for event in step.events:
+            log.info("%s", event.kind, extra=_about(event))
 
     def has(self, table: type[SQLModel]) -> bool:
         """False for a table of today in a ledger of before it, which is then as good as empty."""

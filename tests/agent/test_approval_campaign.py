@@ -68,9 +68,9 @@ class People:
         seen = self.until(lambda s: [w["experiment"] for w in s["waiting"]] == [number], f"{number} waits")
         return seen["waiting"][0]
 
-    def ben(self, *command: str) -> dict[str, Any]:
+    def ben(self, *command: str, wait: int = 60) -> dict[str, Any]:
         """A second user, with a login of his own where the tests run as root."""
-        options = (*command, "--ledger", self.ledger, "--json", "--wait", "60")
+        options = (*command, "--ledger", self.ledger, "--json", "--wait", str(wait))
         if os.geteuid() == 0:
             for file in self.folder.glob("ledger.db*"):
                 file.chmod(0o666)
@@ -147,7 +147,7 @@ async def test_what_waits_outlives_a_killed_agent(people: People) -> None:
     assert people.ben("pause", ID, "--reason", "night")["accepted"]
     os.kill(agent.pid, signal.SIGKILL)
     agent.communicate()
-    silent = people.ben("approve", ID, "--wait", "0")
+    silent = people.ben("approve", ID, wait=0)
     assert silent["exit"] == 3 and "the request stands" in silent["words"]
     again = people.start("--resume", "--json", experiments=2)
     try:
