@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, StringConstraints, model_validator
 
 from solvus.drivers.broker_address import BrokerAddress, TlsFiles
 from solvus.drivers.combination import Combination
@@ -31,6 +31,8 @@ class Broker(_Data):
     username, password_variable, password_file : login, with the environment variable or the file that holds the
         password; the password itself has no place in this file, which goes into the ledger.
     tls : files for an encrypted connection.
+    device_secrets : folder with ``DEVICE.password``, or ``DEVICE.crt`` and ``DEVICE.key``, for each device that is
+        started from this file; it then logs in under its own id instead of as the agent does.
     keeps_sessions : whether to ask the broker to keep messages for an agent or device that is away. Mosquitto and
         EMQX do it well, the embedded broker stops delivering to a session that it resumed. Nothing relies on it: what
         was missed is asked for again.
@@ -43,6 +45,7 @@ class Broker(_Data):
     password_variable: str | None = None
     password_file: Path | None = None
     tls: TlsFiles | None = None
+    device_secrets: Path | None = None
     keeps_sessions: bool = False
 
     @model_validator(mode="after")
@@ -50,7 +53,9 @@ class Broker(_Data):
         if self.kind == "external":
             if self.host is None:
                 raise ValueError("host: an external broker needs its host name")
-        elif any(v is not None for v in (self.host, self.username, *self._password, self.tls)):
+        elif any(
+            v is not None for v in (self.host, self.username, *self._password, self.tls, self.device_secrets)
+        ):
             raise ValueError(
                 f"kind: {self.kind} listens on this machine only; host, login and tls belong to external"
             )
@@ -106,6 +111,27 @@ def read_password(file: Path) -> str:
             [f"broker: password_file {file} is empty; put the password on its first line"]
         )
     return lines[0].strip()
+
+
+def device_login(address: BrokerAddress, secrets: Path, device: str) -> BrokerAddress:
+    """The address under which a device logs in for itself, with what is in the folder for it.
+
+    Raises
+    ------
+    ConfigurationError
+        When the folder holds nothing for the device.
+    """
+    folder = secrets.expanduser()
+    password, certificate = folder / f"{device}.password", folder / f"{device}.crt"
+    if certificate.is_file() and address.tls is not None:
+        tls = address.tls.model_copy(update={"certificate": certificate, "key": folder / f"{device}.key"})
+        return address.model_copy(update={"username": None, "password": None, "tls": tls})
+    if password.is_file():
+        secret = SecretStr(read_password(password))
+        return address.model_copy(update={"username": device, "password": secret})
+    raise ConfigurationError(
+        [f"broker.device_secrets: {folder} has neither {password.name} nor {certificate.name}"]
+    )
 
 
 class Calibration(_Data):
