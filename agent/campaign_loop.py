@@ -31,7 +31,7 @@ from solvus.agent.gates import recipe_refusal
 from solvus.agent.ledger.ledger import Clock, Ledger, Step
 from solvus.agent.ledger.tables import CommandRow, ExperimentRow
 from solvus.agent.limits import LimitError, check_space
-from solvus.agent.logs import CAMPAIGN
+from solvus.agent.logs import CAMPAIGN, EXPERIMENT
 from solvus.agent.neighbours import AT_WORK
 from solvus.agent.ordering import Ordering
 from solvus.agent.outbox import ACTIONS
@@ -215,7 +215,11 @@ class CampaignLoop:
     def _start_identifications(self, rows: Sequence[ExperimentRow]) -> None:
         for row in rows:
             if row.state == E.MEASURED.value:
-                self._jobs.start(f"identify {row.number}", partial(self._recognition.recognise, row))
+                self._jobs.start(f"identify {row.number}", partial(self._recognise, row))
+
+    async def _recognise(self, row: ExperimentRow) -> None:
+        EXPERIMENT.set(row.number)  # of this job alone: each has a context of its own
+        await self._recognition.recognise(row)
 
     # --- decisions ---
 
@@ -345,4 +349,5 @@ class CampaignLoop:
                 )
         self.snapshot.devices = self._wire.words()
         self.snapshot.paused = self._controls.paused
+        self.snapshot.asks = self._controls.words()
         self._watch(self.snapshot)

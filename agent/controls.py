@@ -100,6 +100,10 @@ class Controls:
 
     def waits_for(self) -> str:
         """What holds the campaign up and how to answer, in words; empty when nothing does."""
+        return " | ".join(self.words())
+
+    def words(self) -> tuple[str, ...]:
+        """As :meth:`waits_for`, one by one."""
         words = []
         if self.hold is not None and self.hold.paused:
             since = self.hold.since[:16].replace("T", " ")
@@ -109,7 +113,7 @@ class Controls:
             )
         for row in self.questions.values():
             words.append(f"{in_words(row)}; `{answers_to(row)[0]}`")
-        return " | ".join(words)
+        return tuple(words)
 
     async def attend(self) -> None:
         """One round: answer what was asked, drop what has waited too long, ask what must be asked."""

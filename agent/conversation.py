@@ -21,6 +21,7 @@ from solvus.agent.limits import LimitError
 from solvus.agent.neighbours import HEARTBEAT, refuse_beside_another
 from solvus.agent.outbox import Outbox, open_commands
 from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered
+from solvus.drivers.limits import narrowed
 from solvus.drivers.messages import (
     AgentStatus,
     Capability,
@@ -64,6 +65,7 @@ class Conversation:
         """Emergency stops heard and not yet taken note of, by device."""
         self._id = campaign_id
         self._lab = bench.laboratory.name
+        self._limits = {device.id: device.safety() for device in bench.laboratory.devices}
         self._address = bench.address
         self._external = bench.laboratory.broker.kind == "external"
         self._ledger = ledger
@@ -130,15 +132,20 @@ class Conversation:
         return [spec for c in self.capabilities(devices, action).values() for spec in c.parameters]
 
     def capabilities(self, devices: Iterable[str], action: str) -> dict[str, Capability]:
-        """What each of these devices takes for ``action``. Raises as :meth:`limits` does."""
+        """What each of these devices takes for ``action``, within what it says itself and what the laboratory file says
+        of it. Raises as :meth:`limits` does."""
         found: dict[str, Capability] = {}
         for device in devices:
             described = self._known(device).describe
-            offered = {} if described is None else {c.action: c for c in described.capabilities}
-            if action not in offered:
-                can = ", ".join(sorted(offered)) or "nothing yet"
+            said = () if described is None else described.capabilities
+            if action not in {c.action for c in said}:
+                can = ", ".join(sorted(c.action for c in said)) or "nothing yet"
                 raise LimitError(f"devices: {device} cannot {action}; it offers {can}")
-            found[device] = offered[action]
+            try:
+                within = narrowed(said, self._limits[device], simulated=True, driver=device)
+            except ValueError as error:
+                raise LimitError(f"{device}: {error}; correct the laboratory file") from error
+            found[device] = next(c for c in within if c.action == action)
         return found
 
     def descriptions(self) -> dict[str, Describe]:

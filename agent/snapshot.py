@@ -32,6 +32,8 @@ class Snapshot:
     identifications: dict[int, Identification] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     paused: bool = False
+    asks: tuple[str, ...] = ()
+    """What people are asked, and how to answer, in words."""
 
     def copy(self) -> Snapshot:
         """As it is now, to compare with later."""

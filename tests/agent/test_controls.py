@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import select, update
 
@@ -16,7 +18,8 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.controls import Controls
 from solvus.agent.decide import Experiment
 from solvus.agent.ledger.control_tables import AnswerRow, RequestRow
-from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.ledger.engine import ledger_url, make_engine
+from solvus.agent.ledger.ledger import Ledger, Step
 from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.ledger.verify import describe, verify
 from solvus.agent.planner.observations import Proposal
@@ -279,6 +282,32 @@ async def test_what_was_asked_while_no_agent_ran_is_answered_once(make_desk) -> 
     assert desk.stopped == [] and (await desk.kinds()).count("request-answered") == 2
 
 
+async def test_an_answer_and_its_effects_are_one_transaction(
+    make_desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed half-way, the agent has done nothing, and does it all when it is back."""
+    desk = await make_desk(policy="always")
+    number = await desk.propose()
+    whole = Step.append
+
+    async def dies(self: Step, campaign: str, kind: str, body: dict) -> object:
+        if kind == "request-answered":
+            raise OSError("the disk is gone")
+        return await whole(self, campaign, kind, body)
+
+    before = len(await desk.kinds())
+    with monkeypatch.context() as patched:
+        patched.setattr(Step, "append", dies)
+        with pytest.raises(OSError, match="the disk is gone"):
+            await desk.ask(approve(number))
+    assert len(await desk.kinds()) == before and (await desk.row(number)).state == "proposed"
+    desk.controls = desk.fresh()
+    await desk.controls.attend()
+    await desk.controls.attend()
+    kinds = (await desk.kinds())[before:]
+    assert kinds == ["experiment-moved", "question-answered", "request-answered"]
+
+
 async def test_stop_names_who_and_why(make_desk) -> None:
     desk = await make_desk()
     assert (await desk.ask(prompt(Stop, "ben"))).accepted
@@ -336,6 +365,46 @@ async def test_requests_cannot_be_changed_or_taken_back(make_desk) -> None:
     assert row.who == "anna"
     if desk.ledger.engine.dialect.name == "postgresql":
         assert row.login == "postgres", "the database's own word"
+
+
+async def test_a_database_user_may_ask_and_nothing_else(make_desk, postgres_url: str) -> None:
+    """With the rights that docs/controls.md gives a person on PostgreSQL."""
+    desk = await make_desk(policy="always", identity="login", people=["solvus_anna"])
+    if desk.ledger.engine.dialect.name != "postgresql":
+        pytest.skip("rights of users are PostgreSQL's")
+    number = await desk.propose()
+    async with desk.ledger.engine.begin() as connection:
+        for statement in (
+            "DROP ROLE IF EXISTS solvus_anna",
+            "CREATE ROLE solvus_anna LOGIN",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO solvus_anna",
+            "GRANT INSERT ON request TO solvus_anna",
+            "GRANT USAGE ON SEQUENCE request_id_seq TO solvus_anna",
+        ):
+            await connection.execute(text(statement))
+    own = make_url(desk.url).set(username="solvus_anna").render_as_string(hide_password=False)
+    try:
+        async with RequestDesk(own) as people:
+            request_id = await people.hand_in(desk.id, approve(number, "somebody else"))
+            await desk.controls.attend()
+            answer = await people.answer(request_id, 5.0)
+            assert answer is not None and answer.accepted, "the login counts, whatever the name says"
+        engine = make_engine(ledger_url(own), write=True)
+        for forbidden in (
+            "INSERT INTO answer VALUES ('x', 'x', true, '', '')",
+            "UPDATE experiment SET state = 'approved'",
+            "DELETE FROM request",
+            "UPDATE hold SET paused = false",
+            "DELETE FROM ledger_event",
+        ):
+            async with engine.connect() as connection:
+                with pytest.raises(DBAPIError, match="permission denied"):
+                    await connection.execute(text(forbidden))
+        await engine.dispose()
+    finally:
+        async with desk.ledger.engine.begin() as connection:
+            await connection.execute(text("DROP OWNED BY solvus_anna"))
+            await connection.execute(text("DROP ROLE solvus_anna"))
 
 
 async def test_login_counts_where_the_campaign_says_so(make_desk) -> None:

@@ -18,8 +18,10 @@ import yaml
 from typer.testing import CliRunner
 
 from solvus.agent.commandline.app import app
+from solvus.drivers import emergency
 from solvus.drivers.broker_address import BrokerAddress, BrokerUnreachable, TlsFiles
 from solvus.drivers.connection import Connection, Inbound, NotDelivered
+from solvus.drivers.messages import Halt
 from solvus.drivers.mosquitto_configuration import ConfigurationRefused, users
 from solvus.drivers.topics import device_topic, status_topic
 
@@ -156,6 +158,17 @@ async def test_a_device_hears_its_own_orders_only(secured: Secured) -> None:
         await connection.stop()
     assert {m.payload for m in heard} == {b"robot"}
     assert {m.payload for m in watched} == {b"robot", b"diffractometer"}
+
+
+async def test_an_operator_may_stop_everything(secured: Secured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emergency, "SILENT", 0.5)
+    heard: list[Inbound] = []
+    robot = await secured.connect("robot", device_topic(LAB, "robot", "halt"), heard=heard)
+    halt = Halt(boot_id="cli", by="anna")
+    (outcome,) = await emergency.tell_all(secured.address("operator"), LAB, ["robot"], halt, patience=2.0)
+    await robot.stop()
+    assert [Halt.model_validate_json(m.payload) for m in heard] == [halt]
+    assert "does not answer" in outcome.words, "this one only listens"
 
 
 async def test_who_cannot_log_in_is_told_in_one_sentence(secured: Secured) -> None:
