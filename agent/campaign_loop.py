@@ -204,7 +204,7 @@ class CampaignLoop:
         self._start_identifications(rows)
         end = await self._decide(rows)
         if not self._stopping and not self._controls.paused:
-            await self._ordering.dispatch(await self._rows())
+            await self._ordering.dispatch(await self._rows(), self._controls.in_doubt())
         self._say_what_holds_it_up(end)
         self._show(await self._rows())
         await self._wire.tell(self._status())

@@ -75,8 +75,8 @@ class Claims:
                         f"devices: {device} does not answer a claim within {PATIENCE:g} s; see its log"
                     )
                 raise DevicesHeld(
-                    f"devices: {device} is held by campaign {holder.partition('.')[0]}; wait for its end or stop it, "
-                    "or name other devices in the campaign file"
+                    f"devices: {device} is held by campaign {holder.partition('.')[0]}; wait for its end or stop it "
+                    f"(if its agent is dead, {LEASE:g} s), or name other devices in the campaign file"
                 )
         self._renewed = self._clock()
 

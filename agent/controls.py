@@ -115,6 +115,10 @@ class Controls:
             words.append(f"{in_words(row)}; `{answers_to(row)[0]}`")
         return tuple(words)
 
+    def in_doubt(self) -> frozenset[int]:
+        """Experiments of which people are asked what became of them."""
+        return frozenset(n for n, row in self.questions.items() if row.subject == "outcome")
+
     async def attend(self) -> None:
         """One round: answer what was asked, drop what has waited too long, ask what must be asked."""
         for row in await waiting_requests(self._ledger, self._id):
@@ -174,7 +178,11 @@ class Controls:
         for row in unknown:
             if row.number in known:
                 continue
-            question = Question(subject="outcome", why=row.reason or "nothing was heard of it again")
+            question = Question(
+                subject="outcome",
+                why=row.reason or "nothing was heard of it again",
+                people=self._approval.people,
+            )
             body = {"number": row.number, "question": question.model_dump(mode="json")}
             async with self._ledger.step() as step:
                 await step.append(self._id, "question-asked", body)

@@ -6,7 +6,7 @@ What cannot be ordered waits, with the reason in :attr:`Ordering.blocked`, and i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlmodel import col, select
@@ -24,6 +24,8 @@ from solvus.agent.stock import shortage
 from solvus.agent.transitions import move_experiment
 
 C, E = CommandState, ExperimentState
+LOST = frozenset({C.UNKNOWN, C.INTERRUPTED})
+"""Ends of an order that leave its experiment unknown."""
 TOOK_NOTHING = frozenset({C.REJECTED, C.EXPIRED})
 """Ends of an order that nothing was taken for: the device did not begin."""
 
@@ -84,11 +86,18 @@ class Ordering:
         """Since the campaign began."""
         return 0.0 if self._began is None else (self._clock() - self._began).total_seconds() / 3600.0
 
-    async def dispatch(self, rows: Sequence[ExperimentRow]) -> None:
-        """Give every waiting experiment a free device, oldest first."""
+    async def dispatch(self, rows: Sequence[ExperimentRow], in_doubt: Collection[int] = ()) -> None:
+        """Give every waiting experiment a free device, oldest first.
+
+        ``in_doubt`` : experiments of which people are asked what became of them; the device that had one of them gets
+        nothing new, for its vessel may be full.
+        """
         self.blocked.clear()
         commands = await self._commands()
         taken = {row.device for row in open_commands(commands)}
+        taken |= {
+            row.device for row in commands if row.experiment in in_doubt and CommandState(row.state) in LOST
+        }
         made = [
             json.loads(row.body)["parameters"]
             for row in commands
