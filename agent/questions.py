@@ -86,7 +86,6 @@ def in_words(row: QuestionRow) -> str:
     what = "for approval" if row.subject == "approval" else "to be told what became of it"
     count = f" ({len(given)} of {question.needed} given)" if question.needed > 1 else ""
     until = "" if question.expires_at is None else f", until {question.expires_at:%Y-%m-%d %H:%M} UTC"
+    edited = "" if question.edited_by is None else f", as {question.edited_by} has edited it,"
     since = row.since[:16].replace("T", " ")
-    return (
-        f"experiment {row.experiment} waits {what} by {whom}{count} since {since} UTC{until}: {question.why}"
-    )
+    return f"experiment {row.experiment} waits {what}{edited} by {whom}{count} since {since} UTC{until}: {question.why}"

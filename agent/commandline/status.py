@@ -140,7 +140,14 @@ def _campaign_table(records: list[tuple[CampaignRecord, Waits]]) -> Any:
             "" if s["distance"] is None else f"{s['distance']:.2f}",
             ", ".join(map(str, record.found)),
             record.last_event_at[:16].replace("T", " "),
-            "paused" if waits.paused is not None else str(waits.count or ""),
+            ", ".join(
+                part
+                for part, there in (
+                    ("paused", waits.paused is not None),
+                    (str(len(waits.questions)), waits.questions),
+                )
+                if there
+            ),
         )
     return table
 

@@ -56,7 +56,7 @@ class People:
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
     def until(self, condition: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             seen = self.status()
             if seen and condition(seen):
@@ -126,7 +126,7 @@ async def test_a_second_user_edits_approves_rejects_pauses_and_stops_while_the_f
         assert people.ben("resume", ID)["accepted"]
         people.waits(4)
         assert people.ben("stop", ID, "--reason", "beam is gone")["accepted"]
-        out, err = agent.communicate(timeout=60)
+        out, err = agent.communicate(timeout=180)
     finally:
         agent.kill()
     assert agent.returncode == 130, err
@@ -156,7 +156,7 @@ async def test_what_waits_outlives_a_killed_agent(people: People) -> None:
         assert people.ben("resume", ID)["accepted"]
         people.waits(2)
         assert people.ben("approve", ID)["accepted"]
-        out, err = again.communicate(timeout=120)
+        out, err = again.communicate(timeout=240)
     finally:
         again.kill()
     assert json.loads(out)["state"] == "exhausted", err
@@ -173,6 +173,6 @@ async def test_an_unanswered_proposal_expires_in_a_running_campaign(people: Peop
         assert seen["paused"]["reason"] == "experiment 1 was not approved in time"
         assert seen["all_experiments"][0]["state"] == "rejected"
         agent.send_signal(signal.SIGINT)
-        agent.communicate(timeout=60)
+        agent.communicate(timeout=180)
     finally:
         agent.kill()

@@ -74,7 +74,7 @@ class Run:
         return json.loads(done.stdout) if done.returncode == 0 else {}
 
     def until(self, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
             seen = self.status()
             if seen and condition(seen):
@@ -83,7 +83,7 @@ class Run:
         raise AssertionError(self.status())
 
     def outcome(self) -> dict[str, Any]:
-        out, err = self.process.communicate(timeout=200)
+        out, err = self.process.communicate(timeout=300)
         assert out, err
         return json.loads(out)
 
