@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from solvus.agent.planner.search_space import SearchSpace
+from solvus.agent.approval import Approval
+from solvus.agent.planner.search_space import Categorical, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
+from solvus.agent.stock import Reagent
+from solvus.drivers.combination import Combination
 from solvus.drivers.messages import Name
 
 CampaignName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -49,7 +53,23 @@ class Target(_Part):
 
 class Budget(_Part):
     experiments: int = Field(ge=1, le=100_000)
-    """Replicates included."""
+    """Replicates included; proposals that were rejected not."""
+    hours: float | None = Field(default=None, gt=0.0)
+    """Since the campaign began; nothing is proposed after that."""
+
+
+class Step(_Part):
+    """How far a parameter may be from its value in the order before."""
+
+    value: float = Field(gt=0.0)
+    unit: str = ""
+
+
+class CampaignLimits(_Part):
+    """Limits of this campaign beside the ranges of its search space and the limits of its devices."""
+
+    max_step: dict[str, Step] = {}
+    combinations: tuple[Combination, ...] = ()
 
 
 class Devices(_Part):
@@ -84,6 +104,8 @@ class Timing(_Part):
     """An order not accepted by then is published again; the device knows it by its id."""
     device_lost: float = Field(default=3600.0, gt=0.0)
     """A device silent for this long while it works leaves its order `unknown`."""
+    device_silent: float = Field(default=20.0, gt=0.0)
+    """A device not heard for this long gets no new order until it is heard again; devices speak every 5 s."""
     devices_ready: float = Field(default=30.0, gt=0.0)
     """How long a starting campaign waits for its devices."""
 
@@ -108,4 +130,48 @@ class Campaign(_Part):
     planner: PlannerSettings = PlannerSettings()
     identification: IdentificationChoice = IdentificationChoice()
     timing: Timing = Timing()
+    approval: Approval = Approval()
+    limits: CampaignLimits = CampaignLimits()
+    inventory: tuple[Reagent, ...] = ()
     seed: int = Field(default=1, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _controls_fit_the_search_space(self) -> Self:
+        refusal = self.approval.refusal(self.search_space)
+        if refusal is not None:
+            raise ValueError(refusal)
+        units = {p.name: None if isinstance(p, Categorical) else p.unit for p in self.search_space.parameters}
+        for name, step in self.limits.max_step.items():
+            _check_number(units, f"limits.max_step: {name}", name)
+            if units[name] != step.unit:
+                raise ValueError(
+                    f"limits.max_step: {name} is given in {units[name] or 'no unit'}, "
+                    f"its step in {step.unit or 'no unit'}"
+                )
+        for combination in self.limits.combinations:
+            for name, weight in combination.terms.items():
+                _check_number(units, f"limits.combinations: {combination.name}", name)
+                if weight == 1.0 and combination.unit and units[name] != combination.unit:
+                    raise ValueError(
+                        f"limits.combinations: {combination.name}: {name} is given in "
+                        f"{units[name] or 'no unit'}, the sum in {combination.unit}; give it a weight that converts"
+                    )
+            _check_choices(units, f"limits.combinations: {combination.name}", combination.when)
+        for reagent in self.inventory:
+            for name in reagent.uses:
+                _check_number(units, f"inventory: {reagent.name}", name)
+            _check_choices(units, f"inventory: {reagent.name}", reagent.when)
+        return self
+
+
+def _check_number(units: Mapping[str, str | None], where: str, name: str) -> None:
+    """Raise ValueError unless ``name`` is a numeric parameter; the unit of a categorical one is ``None``."""
+    if units.get(name) is None:
+        numbers = ", ".join(n for n, unit in units.items() if unit is not None)
+        raise ValueError(f"{where}: {name} is no number of the search space; it has {numbers}")
+
+
+def _check_choices(units: Mapping[str, str | None], where: str, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in units or units[name] is not None:
+            raise ValueError(f"{where}: when: {name} is no categorical parameter of the search space")

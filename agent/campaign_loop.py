@@ -18,35 +18,44 @@ from functools import partial
 from typing import Literal
 
 from pydantic import TypeAdapter
-from sqlalchemy import func
-from sqlmodel import col, select
+from sqlmodel import col
 
 from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
+from solvus.agent.claims import Claims
+from solvus.agent.controls import Controls
 from solvus.agent.conversation import Conversation
-from solvus.agent.decide import Confirm, Exhausted, Found, Plan, Wait, next_step
-from solvus.agent.ledger.ledger import Clock, Ledger
+from solvus.agent.decide import Confirm, Exhausted, Experiment, Found, Plan, Wait, next_step
+from solvus.agent.gates import recipe_refusal
+from solvus.agent.ledger.ledger import Clock, Ledger, Step
 from solvus.agent.ledger.tables import ExperimentRow
-from solvus.agent.limits import check_recipe, check_space
+from solvus.agent.limits import LimitError, check_space
+from solvus.agent.logs import CAMPAIGN, EXPERIMENT
 from solvus.agent.neighbours import AT_WORK
-from solvus.agent.outbox import ACTIONS, open_commands, queue_command
+from solvus.agent.ordering import Ordering
+from solvus.agent.outbox import ACTIONS
 from solvus.agent.planner.observations import Proposal
+from solvus.agent.planner.search_space import Recipe
+from solvus.agent.proposing import Proposer
 from solvus.agent.recognition import Recognition
 from solvus.agent.reduction import DeviceReduction
 from solvus.agent.side_jobs import CampaignBroken, SideJobs
 from solvus.agent.snapshot import Snapshot, as_experiment, plan_request, replicate_proposal
 from solvus.agent.states import ExperimentState
-from solvus.agent.transitions import move_experiment
+from solvus.agent.watch import Watch
 from solvus.agent.workers import Workers
 from solvus.drivers.checked_client import CheckedClient
 from solvus.drivers.connection import Transport
-from solvus.drivers.messages import AgentState, AgentStatus, new_id
+from solvus.drivers.messages import AgentState, AgentStatus
 from solvus.models.identification import Identification
 
 E = ExperimentState
 TICK = 0.5
 """Seconds after which the loop looks around even if nothing was heard: time-outs have no message of their own."""
+
+TEXT_LIMIT = 2000
+"""Characters of a status on the wire."""
 
 EndState = Literal["found", "exhausted", "stopped"]
 PROPOSALS = TypeAdapter(list[Proposal])
@@ -69,6 +78,7 @@ class CampaignLoop:
         campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
     transport : see :class:`solvus.drivers.connection.Connection`.
+    holder : names the campaign on its devices, uniquely; without one it claims none.
     """
 
     def __init__(
@@ -85,6 +95,7 @@ class CampaignLoop:
         enter: Callable[[], Awaitable[None]],
         watch: Callable[[Snapshot], None] = lambda _: None,
         transport: Transport = CheckedClient,
+        holder: str | None = None,
     ) -> None:
         self.id = campaign_id
         self.campaign = campaign
@@ -99,10 +110,23 @@ class CampaignLoop:
         self._changed = asyncio.Event()
         self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set, transport)
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
-        self._stopping = False
-        self._experiments: Sequence[ExperimentRow] = ()
+        self._stopping: str | None = None
+        self._kept: Sequence[ExperimentRow] = ()
         self._read_at: tuple[int, str] | None = None
         self._jobs = SideJobs(self._changed.set)
+        self._ordering = Ordering(campaign_id, campaign, bench, ledger, clock, self._wire, holder)
+        self._claims = None if holder is None else Claims(self._wire, self._wire.devices, holder, clock)
+        self._proposer = Proposer(campaign_id, campaign, self._refusal, clock)
+        self._controls = Controls(
+            campaign_id,
+            campaign,
+            ledger,
+            clock,
+            check=self._refusal,
+            again=self._propose_again,
+            stop=self.stop,
+        )
+        self._devices_watch = Watch(campaign_id, ledger, self._wire, self._controls)
 
     # --- life ---
 
@@ -111,11 +135,12 @@ class CampaignLoop:
 
         Raises
         ------
-        BrokerUnreachable, LaboratoryTaken, DevicesMissing, LimitError
+        BrokerUnreachable, LaboratoryTaken, DevicesMissing, DevicesHeld, LimitError
             When the campaign cannot begin; one sentence each.
         CampaignBroken
             When planning or the record of an identification fails; the end is in the ledger, as stopped.
         """
+        CAMPAIGN.set(self.id)
         await self._wire.open()
         try:
             await self._await_devices()
@@ -129,12 +154,14 @@ class CampaignLoop:
             raise
         finally:
             await self._jobs.cancel()
+            if self._claims is not None:
+                await self._claims.give_back()
             await self._wire.publish_status(self._last_status())
             await self._wire.close()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "stopped by the operator") -> None:
         """Propose nothing more and come to an end; what is under way is taken up again by ``--resume``."""
-        self._stopping = True
+        self._stopping = self._stopping or why
         self._changed.set()
 
     async def _rest(self) -> None:
@@ -162,22 +189,30 @@ class CampaignLoop:
         self._wire.limits(self.bench.measurement, ACTIONS["measure"])  # refuses one that cannot
         for device in self.bench.synthesis:
             check_space(self.campaign.search_space, device, self._wire.limits((device,), ACTIONS["make"]))
+        if self._claims is not None:
+            await self._claims.take()
         met = {
             d: said.model_dump(mode="json", by_alias=True) for d, said in self._wire.descriptions().items()
         }
         await self._enter()
         async with self._ledger.step() as step:
             await step.append(self.id, "devices-met", {"devices": met})
+        await self._ordering.begin()
 
     async def _turn(self) -> EndState | None:
         await self._wire.attend()
+        if self._claims is not None:
+            await self._claims.renew()
+        await self._devices_watch.attend()
+        await self._controls.attend()
         # Before the rows are read: a plan that lands in between must not be decided upon as if it had not.
         self._jobs.collect()
         rows = await self._rows()
         self._start_identifications(rows)
         end = await self._decide(rows)
-        if not self._stopping:
-            await self._dispatch()
+        if not self._stopping and not self._controls.paused:
+            await self._ordering.dispatch(await self._rows(), self._controls.in_doubt())
+        self._say_what_holds_it_up(end)
         self._show(await self._rows())
         await self._wire.tell(self._status())
         return end
@@ -187,16 +222,23 @@ class CampaignLoop:
     def _start_identifications(self, rows: Sequence[ExperimentRow]) -> None:
         for row in rows:
             if row.state == E.MEASURED.value:
-                self._jobs.start(f"identify {row.number}", partial(self._recognition.recognise, row))
+                self._jobs.start(f"identify {row.number}", partial(self._recognise, row))
+
+    async def _recognise(self, row: ExperimentRow) -> None:
+        EXPERIMENT.set(row.number)  # of this job alone: each has a context of its own
+        await self._recognition.recognise(row)
 
     # --- decisions ---
 
     async def _decide(self, rows: Sequence[ExperimentRow]) -> EndState | None:
         if self._stopping:
-            return await self._end("stopped", "stopped by the operator")
+            return await self._end("stopped", self._stopping)
         if "plan" in self._jobs:
             return None
-        step = next_step(self.campaign, [as_experiment(row) for row in rows])
+        step = next_step(self.campaign, self._experiments(rows), self._ordering.hours())
+        if self._controls.paused and isinstance(step, Confirm | Plan | Wait):
+            self._tell("waiting", "")
+            return None
         match step:
             case Found(experiments):
                 numbers = " and ".join(str(n) for n in experiments)
@@ -206,7 +248,7 @@ class CampaignLoop:
             case Wait(reason):
                 self._tell("waiting", reason)
             case Confirm(experiment, replicate):
-                await self._propose(replicate_proposal(rows, experiment), experiment.number, replicate)
+                await self._propose(rows, replicate_proposal(rows, experiment), experiment.number, replicate)
             case Plan(count):
                 self._tell("running", "planning the next experiment")
                 self._jobs.start("plan", partial(self._plan, rows, count))
@@ -216,41 +258,36 @@ class CampaignLoop:
         request = plan_request(self.campaign, self.target.descriptors, rows, count)
         answer = await self._workers.run("plan", jobs.suggest, json.dumps(request))
         for proposal in PROPOSALS.validate_json(answer)[: await self._still_wanted()]:
-            await self._propose(proposal, None, 0)
+            await self._propose(await self._rows(), proposal, None, 0)
 
     async def _still_wanted(self) -> int:
         """How many new recipes are wanted now: while they were computed another experiment may have hit or found."""
-        step = next_step(self.campaign, [as_experiment(row) for row in await self._rows()])
+        if self._controls.paused:
+            return 0
+        step = next_step(self.campaign, self._experiments(await self._rows()), self._ordering.hours())
         return step.count if isinstance(step, Plan) else 0
 
-    async def _propose(self, proposal: Proposal, replicate_of: int | None, replicate: int) -> None:
-        """Write a proposal and its verdict. Approval is automatic here; limits are checked all the same."""
-        limits = self._wire.limits(self.bench.synthesis, ACTIONS["make"])
-        refusal = check_recipe(proposal.recipe, self.campaign.search_space, limits)
+    async def _propose(
+        self, rows: Sequence[ExperimentRow], proposal: Proposal, replicate_of: int | None, replicate: int
+    ) -> None:
+        """Write a proposal and its verdict, or the question that will give it one."""
         async with self._ledger.step() as step:
-            highest = select(func.max(col(ExperimentRow.number))).where(ExperimentRow.campaign == self.id)
-            number = ((await step.session.exec(highest)).one() or 0) + 1
-            await step.append(
-                self.id,
-                "experiment-proposed",
-                {
-                    "number": number,
-                    "sample_id": f"{self.id}-{number}-{new_id()[:8]}",
-                    "recipe": proposal.recipe,
-                    "replicate_of": replicate_of,
-                    "replicate": replicate,
-                    "proposal": proposal.model_dump(mode="json"),
-                },
-            )
-            row = await step.get(ExperimentRow, self.id, number)
-            assert row is not None  # noqa: S101 -- made by the event above
-            if refusal is None:
-                await move_experiment(step, row, E.APPROVED, decision={"verdict": "automatic"})
-            else:
-                await move_experiment(
-                    step, row, E.REJECTED, reason=refusal, decision={"verdict": "rejected", "by": "limits"}
-                )
+            await self._proposer.write(step, proposal, replicate_of, replicate, self._experiments(rows))
+        await self._controls.pause_if_all_are_refused()
         self._changed.set()
+
+    async def _propose_again(
+        self, step: Step, proposal: Proposal, replicate_of: int | None, replicate: int
+    ) -> ExperimentRow:
+        return await self._proposer.write(step, proposal, replicate_of, replicate, ())
+
+    def _refusal(self, recipe: Recipe) -> str | None:
+        """Why no device may be ordered to make a recipe, or ``None``."""
+        try:
+            capabilities = self._wire.capabilities(self.bench.synthesis, ACTIONS["make"])
+        except LimitError as error:
+            return str(error)
+        return recipe_refusal(recipe, self.campaign, capabilities, self._ordering.before)
 
     async def _end(self, state: EndState, reason: str) -> EndState:
         async with self._ledger.step() as step:
@@ -258,46 +295,28 @@ class CampaignLoop:
         self._tell(state, reason)
         return state
 
-    # --- orders out ---
-
-    async def _dispatch(self) -> None:
-        """Give every waiting experiment a free device, oldest first."""
-        ready = self._wire.ready()
-        taken = {row.device for row in open_commands(await self._wire.commands())}
-        expires_at = self._clock() + timedelta(seconds=self.campaign.timing.command_expires)
-        for row in await self._rows():
-            waiting = {E.APPROVED.value: "make", E.SYNTHESISED.value: "measure"}.get(row.state)
-            if waiting is None:
-                continue
-            devices = self.bench.synthesis if waiting == "make" else self.bench.measurement
-            free = [d for d in devices if d not in taken and d in ready]
-            if not free:
-                continue
-            taken.add(free[0])
-            async with self._ledger.step() as step:
-                fresh = await step.get(ExperimentRow, self.id, row.number)
-                assert fresh is not None  # noqa: S101 -- experiments are never removed
-                await queue_command(
-                    step,
-                    fresh,
-                    device=free[0],
-                    purpose=waiting,
-                    parameters=json.loads(row.recipe) if waiting == "make" else {},
-                    boot_id=self._wire.boot_id,
-                    expires_at=expires_at,
-                )
-
     # --- what is where ---
 
     async def _rows(self) -> Sequence[ExperimentRow]:
         """The experiments; read anew when the ledger has grown, as only its events change them."""
         head = self._ledger.head
         if self._read_at != head:
-            self._experiments = await self._ledger.rows(
+            self._kept = await self._ledger.rows(
                 ExperimentRow, ExperimentRow.campaign == self.id, order_by=col(ExperimentRow.number)
             )
             self._read_at = head
-        return self._experiments
+        return self._kept
+
+    def _experiments(self, rows: Sequence[ExperimentRow]) -> list[Experiment]:
+        return [as_experiment(row, asks=row.number in self._controls.questions) for row in rows]
+
+    def _say_what_holds_it_up(self, end: EndState | None) -> None:
+        """Where the campaign waits for a person, a device or a reagent, that is what it waits for."""
+        lost = {} if self._claims is None else self._claims.lost()
+        held = (f"{device} is held by campaign {other} now" for device, other in lost.items())
+        words = [w for w in (self._controls.waits_for(), *held, *self._ordering.blocked.values()) if w]
+        if end is None and words:
+            self.snapshot.waits_for = " | ".join(words)[:TEXT_LIMIT]
 
     def _status(self) -> AgentStatus:
         return AgentStatus(
@@ -306,6 +325,7 @@ class CampaignLoop:
             state=self.snapshot.state,
             detail=self.snapshot.waits_for,
             experiments=len(self.snapshot.experiments),
+            devices=tuple(sorted(self._wire.devices)),
         )
 
     def _last_status(self) -> AgentStatus:
@@ -318,11 +338,13 @@ class CampaignLoop:
         self._watch(self.snapshot)
 
     def _show(self, rows: Sequence[ExperimentRow]) -> None:
-        self.snapshot.experiments = [as_experiment(row) for row in rows]
+        self.snapshot.experiments = self._experiments(rows)
         for row in rows:
             if row.identification is not None and row.number not in self.snapshot.identifications:
                 self.snapshot.identifications[row.number] = Identification.model_validate_json(
                     row.identification
                 )
         self.snapshot.devices = self._wire.words()
+        self.snapshot.paused = self._controls.paused
+        self.snapshot.asks = self._controls.words()
         self._watch(self.snapshot)

@@ -25,17 +25,21 @@ from solvus.agent.outbox import Outbox, open_commands
 from solvus.agent.states import CommandState
 from solvus.drivers.checked_client import CheckedClient
 from solvus.drivers.connection import Connection, Inbound, LastWill, NotDelivered, Transport
+from solvus.drivers.limits import narrowed
 from solvus.drivers.messages import (
     AgentStatus,
+    Capability,
+    Claim,
     CommandAnswer,
     Describe,
     Event,
+    Halt,
     ParameterSpec,
     State,
     new_id,
 )
 from solvus.drivers.presence import DevicePresence, Presence
-from solvus.drivers.topics import DeviceTopic, listen_topics, parse, status_topic
+from solvus.drivers.topics import DeviceTopic, halt_topics, listen_topics, parse, status_topic
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +65,12 @@ class Conversation:
     ) -> None:
         self.boot_id = new_id()
         self.devices = frozenset((*bench.synthesis, *bench.measurement))
-        self.presence = Presence()
+        self.presence = Presence(timedelta(seconds=campaign.timing.device_silent))
+        self.halts: list[tuple[str, Halt]] = []
+        """Emergency stops heard and not yet taken note of, by device."""
         self._id = campaign_id
         self._lab = bench.laboratory.name
+        self._limits = {device.id: device.safety() for device in bench.laboratory.devices}
         self._address = bench.address
         self._transport = transport
         self._external = bench.laboratory.broker.kind == "external"
@@ -80,7 +87,7 @@ class Conversation:
         self._connection = Connection(
             bench.address,
             f"solvus-agent-{self._lab}-{campaign_id}",
-            subscriptions=listen_topics(self._lab),
+            subscriptions=(*listen_topics(self._lab), halt_topics(self._lab)),
             handler=self._receive,
             on_connect=self._on_connect,
             will=self._will,
@@ -106,7 +113,7 @@ class Conversation:
             One sentence each.
         """
         if self._external:
-            await refuse_beside_another(self._address, self._lab, transport=self._transport)
+            await refuse_beside_another(self._address, self._lab, self.devices, transport=self._transport)
         await self._inbox.load()
         await self._connection.connect_or_fail()
         self._life = asyncio.create_task(self._connection.finished())
@@ -136,20 +143,61 @@ class Conversation:
         LimitError
             When one of them cannot do it at all.
         """
-        specs: list[ParameterSpec] = []
+        return [spec for c in self.capabilities(devices, action).values() for spec in c.parameters]
+
+    def capabilities(self, devices: Iterable[str], action: str) -> dict[str, Capability]:
+        """What each of these devices takes for ``action``, within what it says itself and what the laboratory file says
+        of it. Raises as :meth:`limits` does."""
+        found: dict[str, Capability] = {}
         for device in devices:
             described = self._known(device).describe
-            offered = {} if described is None else {c.action: c for c in described.capabilities}
-            if action not in offered:
-                can = ", ".join(sorted(offered)) or "nothing yet"
+            said = () if described is None else described.capabilities
+            if action not in {c.action for c in said}:
+                can = ", ".join(sorted(c.action for c in said)) or "nothing yet"
                 raise LimitError(f"devices: {device} cannot {action}; it offers {can}")
-            specs += offered[action].parameters
-        return specs
+            try:
+                within = narrowed(said, self._limits[device], simulated=True, driver=device)
+            except ValueError as error:
+                raise LimitError(f"{device}: {error}; correct the laboratory file") from error
+            found[device] = next(c for c in within if c.action == action)
+        return found
 
     def descriptions(self) -> dict[str, Describe]:
         """What each device has said it is."""
         described = {d: self._known(d).describe for d in sorted(self.devices)}
         return {d: description for d, description in described.items() if description is not None}
+
+    def silent(self) -> dict[str, float | None]:
+        """Devices that are not there, with the seconds since they last spoke; ``None`` for one never heard."""
+        here, silences = self._present(), self._silences()
+        return {d: silences.get(d) for d in sorted(self.devices - here)}
+
+    def why_not(self, device: str) -> str | None:
+        """Why a device takes no order now, in words; ``None`` when it takes one or is at work on one of ours."""
+        state = self._known(device).state
+        if device not in self._present():
+            said = "has vanished" if state is not None and state.state == "lost" else "is silent"
+            silence = self._silences().get(device)
+            since = "never heard by this run" if silence is None else f"last heard {silence:.0f} s ago"
+            return f"{device} {said} ({since}); no order goes to it until it is heard"
+        if state is None or state.state in ("ready", "busy"):
+            return None
+        return f"{device} is not ready ({state.state}: {state.detail or 'it does not say why'})"
+
+    def held_by(self, device: str) -> str | None:
+        """The holder that a device names; empty when nobody holds it, ``None`` before it has spoken."""
+        state = self._known(device).state
+        return None if state is None else state.held_by
+
+    async def claim(self, device: str, holder: str, lease: float) -> None:
+        """Ask a device to be held, or with a lease of 0 to be let go; what comes of it stands in its state."""
+        message = Claim(
+            boot_id=self.boot_id,
+            expires_at=self._clock() + timedelta(seconds=120),
+            holder=holder,
+            lease=lease,
+        )
+        await self.outbox.send(device, message)
 
     def words(self) -> dict[str, str]:
         """Each device's state for the eye."""
@@ -217,6 +265,10 @@ class Conversation:
             return  # another campaign's
         if topic.channel in ("state", "describe"):
             await self._hear(topic, message)
+        elif topic.channel == "halt":
+            self._hear_halt(topic.device, message)
+        elif topic.channel == "command":
+            return  # our own; an agent has no business with others'
         elif message.retain:
             reason = f"a retained {topic.channel} is nobody's message"
             self._refuse(topic.device, topic.channel, message, reason)
@@ -254,6 +306,16 @@ class Conversation:
             if before not in (None, state.boot_id):
                 self._reborn.add(topic.device)
             await self._inbox.meet(topic.device, state.journal_id, state.receipted)
+
+    def _hear_halt(self, device: str, message: Inbound) -> None:
+        """An emergency stop that is told now; of one that was told before the device's own state speaks."""
+        try:
+            halt = Halt.model_validate_json(message.payload)
+        except ValidationError as error:
+            log.warning("%s: halt not understood: %s", device, error.errors()[0]["msg"])
+            return
+        if halt.kind == "halt" and not message.retain:
+            self.halts.append((device, halt))
 
     async def _on_connect(self) -> None:
         self._receipted.clear()

@@ -1,7 +1,8 @@
 """What to do next, as a pure function of the campaign and its experiments.
 
 A hit is confirmed by replicates before it is called found; replicates come before new recipes; an equipment failure
-says nothing of a recipe, so a replicate that met one is made again. One miss among the replicates closes a recipe.
+says nothing of a recipe, so a replicate that met one is made again. One miss among the replicates closes a recipe, and
+so does one that was rejected. Rejected proposals cost nothing of the budget.
 """
 
 from __future__ import annotations
@@ -26,10 +27,17 @@ class Experiment:
     replicate: int = 0
     cause: str | None = None
     score: Score | None = None
+    asks: bool = False
+    """A person has been asked about it and has not answered."""
 
     @property
     def active(self) -> bool:
-        return self.state not in EXPERIMENT_ENDS
+        """Under way, or waiting for a person to say what became of it."""
+        return self.asks or self.state not in EXPERIMENT_ENDS
+
+    @property
+    def rejected(self) -> bool:
+        return self.state is ExperimentState.REJECTED
 
     @property
     def hit(self) -> bool:
@@ -92,24 +100,35 @@ def _to_confirm(experiments: Sequence[Experiment], confirmations: int) -> Confir
             continue
         repeats = [e for e in experiments if e.replicate_of == first.number]
         under_way_or_hit = [e for e in repeats if e.active or e.hit]
-        if len(under_way_or_hit) < confirmations and not any(e.miss for e in repeats):
+        if len(under_way_or_hit) < confirmations and not any(e.miss or e.rejected for e in repeats):
             return Confirm(first, 1 + max((e.replicate for e in repeats), default=0))
     return None
 
 
-def next_step(campaign: Campaign, experiments: Sequence[Experiment]) -> NextStep:
-    """Decide on the next step; experiments in order of their numbers."""
+def _spent(campaign: Campaign, experiments: Sequence[Experiment], hours: float) -> str | None:
+    """Why the budget allows no further experiment, or ``None``."""
+    budget = campaign.budget
+    if sum(not e.rejected for e in experiments) >= budget.experiments:
+        return f"the budget of {budget.experiments} experiments is spent"
+    if budget.hours is not None and hours >= budget.hours:
+        return f"the budget of {budget.hours:g} hours is spent"
+    return None
+
+
+def next_step(campaign: Campaign, experiments: Sequence[Experiment], hours: float = 0.0) -> NextStep:
+    """Decide on the next step; experiments in order of their numbers, ``hours`` since the campaign began."""
     active = [e.number for e in experiments if e.active]
     found = confirmed(experiments, campaign.confirmations)
     if found is not None:
         if active:
             return Wait("the target is found; waiting for the experiments under way to end")
         return Found(found)
-    left = campaign.budget.experiments - len(experiments)
-    if left <= 0:
+    spent = _spent(campaign, experiments, hours)
+    if spent is not None:
         if active:
-            return Wait("the budget is spent; waiting for the experiments under way to end")
-        return Exhausted(f"the budget of {campaign.budget.experiments} experiments is spent")
+            return Wait(f"{spent}; waiting for the experiments under way to end")
+        return Exhausted(spent)
+    left = campaign.budget.experiments - sum(not e.rejected for e in experiments)
     free = min(campaign.parallel - len(active), left)
     if free <= 0:
         return Wait(f"{len(active)} of {campaign.parallel} experiments under way")

@@ -171,14 +171,17 @@ def _curve(series: Sequence[float]) -> Table:
 
 
 def lines(previous: Snapshot | None, snapshot: Snapshot) -> list[str]:
-    """One plain line per experiment that has ended since ``previous``, in order of their numbers.
+    """One plain line per experiment that has ended since ``previous``, in order of their numbers, and one for each
+    thing that people are asked since.
 
     Parameters
     ----------
     previous : a *copy* of an earlier snapshot (the loop brings its own up to date in place), or ``None``.
     """
     before = frozenset[int]() if previous is None else _ended(previous)
-    return [_line(e, snapshot) for e in snapshot.experiments if not e.active and e.number not in before]
+    asked = () if previous is None else previous.asks
+    ended = [_line(e, snapshot) for e in snapshot.experiments if not e.active and e.number not in before]
+    return ended + [words for words in snapshot.asks if words not in asked]
 
 
 def _ended(snapshot: Snapshot) -> frozenset[int]:

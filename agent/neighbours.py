@@ -38,7 +38,8 @@ class LaboratoryTaken(RuntimeError):  # noqa: N818 -- a state of affairs, told i
 class _Listener:
     """What is heard of the agents of one laboratory, by boot."""
 
-    def __init__(self) -> None:
+    def __init__(self, devices: frozenset[str]) -> None:
+        self._devices = devices
         self.said: dict[str, AgentStatus] = {}
         self.alive: AgentStatus | None = None
         self.changed = asyncio.Event()
@@ -56,6 +57,8 @@ class _Listener:
         except ValidationError:
             return  # an empty payload clears a retained status; what is no status asks for nothing
         known = self.said.get(status.campaign)
+        if self._devices and status.devices and self._devices.isdisjoint(status.devices):
+            return
         if status.state == "lost" and known is not None and known.boot_id != status.boot_id:
             return  # a will that came late
         self.said[status.campaign] = status
@@ -65,12 +68,21 @@ class _Listener:
 
 
 async def refuse_beside_another(
-    address: BrokerAddress, lab: str, *, listen: float = LISTEN, transport: Transport = CheckedClient
+    address: BrokerAddress,
+    lab: str,
+    devices: frozenset[str] = frozenset(),
+    *,
+    listen: float = LISTEN,
+    transport: Transport = CheckedClient,
 ) -> None:
-    """Look whether an agent works at the laboratory; under a name of its own, so that nobody is thrown out by it.
+    """Look whether an agent works at these devices; under a name of its own, so that nobody is thrown out by it.
+
+    This is a courtesy, which says early and in words what the devices' own claims would refuse later
+    (:mod:`solvus.agent.claims`).
 
     Parameters
     ----------
+    devices : that are wanted; all of the laboratory when empty. An agent that does not say which it uses uses all.
     listen : how long to listen for an agent that a retained status says is at work.
 
     Raises
@@ -80,7 +92,7 @@ async def refuse_beside_another(
     BrokerUnreachable
         When the broker does not answer.
     """
-    heard = _Listener()
+    heard = _Listener(devices)
     connection = Connection(
         address,
         f"solvus-look-{lab}-{new_id()[:8]}",

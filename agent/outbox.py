@@ -16,7 +16,7 @@ from solvus.agent.ledger.tables import CommandRow, ExperimentRow
 from solvus.agent.states import COMMAND_ENDS, CommandState, ExperimentState
 from solvus.agent.transitions import move_command, move_experiment
 from solvus.drivers.connection import Connection, NotDelivered
-from solvus.drivers.messages import Execute, Query, Receipt, Resend, Value, new_id
+from solvus.drivers.messages import Execute, Message, Query, Receipt, Resend, Value, new_id
 from solvus.drivers.topics import device_topic
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ async def queue_command(
     parameters: dict[str, Value],
     boot_id: str,
     expires_at: datetime,
+    claim: str | None = None,
 ) -> None:
     """Put one order into the outbox and move its experiment on, in the caller's step."""
     order = Execute(
@@ -47,6 +48,7 @@ async def queue_command(
         campaign=experiment.campaign,
         experiment=experiment.number,
         replicate=experiment.replicate,
+        claim=claim,
     )
     await step.append(
         experiment.campaign,
@@ -168,6 +170,10 @@ class Outbox:
     async def resend(self, device: str, from_seq: int) -> None:
         message = Resend(boot_id=self._boot_id, expires_at=self._soon(), from_seq=max(1, from_seq))
         await self._send(device, message.model_dump_json(by_alias=True), self._timing.republish)
+
+    async def send(self, device: str, message: Message) -> bool:
+        """Any other message to a device; says whether the broker has confirmed it."""
+        return await self._send(device, message.model_dump_json(by_alias=True), self._timing.republish)
 
     def _soon(self) -> datetime:
         """Housekeeping messages are only worth hearing at once, but clocks of devices differ by a minute or so."""

@@ -35,7 +35,11 @@ def outcome_of(experiment: Experiment) -> Outcome:
             return Outcome.UNTRUSTED
         return Outcome.HIT if experiment.hit else Outcome.MISS
     if experiment.state is E.FAILED:
-        of_cause = {"chemistry": Outcome.NO_PRODUCT, "software": Outcome.SOFTWARE}
+        of_cause = {
+            "chemistry": Outcome.NO_PRODUCT,
+            "software": Outcome.SOFTWARE,
+            "limits": Outcome.REJECTED,
+        }
         return of_cause.get(experiment.cause or "", Outcome.EQUIPMENT)
     return Outcome.REJECTED if experiment.state is E.REJECTED else Outcome.UNKNOWN
 

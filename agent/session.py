@@ -17,6 +17,7 @@ from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import CampaignLoop, EndState
+from solvus.agent.ledger.canonical import canonical, sha256_text
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import CampaignRow, PatternRow
 from solvus.agent.reduction import DeviceReduction, reductions_of
@@ -31,7 +32,7 @@ from solvus.models.pattern import Conditions
 TARGET_RMAX = 60.0
 """angstrom; range over which the target's pattern is calculated: particle size is read from all of it."""
 RECORDED_PACKAGES = ("solvus", "torch", "botorch", "gpytorch", "numpy", "scipy", "ase", "aiomqtt", "pydantic")
-MAY_CHANGE_ON_RESUME = {"budget", "parallel", "timing"}
+MAY_CHANGE_ON_RESUME = {"budget", "parallel", "timing", "approval", "limits", "inventory"}
 """What a scientist may change in the middle of a campaign without making earlier decisions meaningless."""
 
 _TARGET = TypeAdapter[jobs.ResolvedTarget | jobs.Refusal](jobs.ResolvedTarget | jobs.Refusal)
@@ -80,6 +81,7 @@ async def begin(
     bench: Bench,
     target: jobs.ResolvedTarget,
     computing: Mapping[str, str],
+    uid: str | None = None,
 ) -> None:
     """Enter a new campaign into the ledger, with the target in the planner's words and its pattern: a file may change
     later."""
@@ -91,7 +93,8 @@ async def begin(
             "campaign-started",
             {
                 "name": campaign.name,
-                "uid": unique_id(),  # in another ledger a campaign of the same id may begin in the same millisecond
+                # In another ledger a campaign of the same id may begin in the same millisecond.
+                "uid": uid or unique_id(),
                 "config": campaign.model_dump(mode="json"),
                 "laboratory": bench.laboratory.model_dump(mode="json"),
                 "target": recorded_target(target),
@@ -106,7 +109,7 @@ async def interrupted(ledger: Ledger, campaign: Campaign) -> str:
     Raises
     ------
     NothingToResume, ConfigurationError
-        When there is none, or the file has changed in more than budget, parallel and timing.
+        When there is none, or the file has changed in more than what :data:`MAY_CHANGE_ON_RESUME` names.
     """
     rows = await ledger.rows(CampaignRow, CampaignRow.name == campaign.name, order_by=CampaignRow.started_at)
     open_rows = [row for row in rows if row.state in ("running", "stopped")]
@@ -155,6 +158,12 @@ async def check_ground(ledger: Ledger, campaign_id: str, bench: Bench, target: j
                 "resume: the target's file has changed since the campaign began; put it back, or begin a new campaign"
             ]
         )
+
+
+async def uid_of(ledger: Ledger, campaign_id: str) -> str:
+    """What tells a campaign from one of the same id in another ledger."""
+    started = next(e for e in await ledger.events(campaign_id) if e.kind == "campaign-started")
+    return str(started.body.get("uid") or sha256_text(canonical(started.body))[:32])
 
 
 async def resume(ledger: Ledger, campaign_id: str, campaign: Campaign, computing: Mapping[str, str]) -> None:
@@ -231,7 +240,8 @@ class Session:
 
         Raises
         ------
-        LedgerError, ConfigurationError, NothingToResume, BrokerUnreachable, LaboratoryTaken, DevicesMissing, LimitError
+        LedgerError, ConfigurationError, NothingToResume, BrokerUnreachable, LaboratoryTaken, DevicesMissing,
+        DevicesHeld, LimitError
             When it cannot begin; one sentence each, and nothing half-written.
         """
         workers = Workers()
@@ -258,10 +268,11 @@ class Session:
         if self._take_up:
             campaign_id = await interrupted(ledger, self.campaign)
             await check_ground(ledger, campaign_id, self.bench, target)
+            uid = await uid_of(ledger, campaign_id)
             enter = partial(resume, ledger, campaign_id, self.campaign, computing)
         else:
-            campaign_id = await new_id(ledger, self.campaign)
-            enter = partial(begin, ledger, campaign_id, self.campaign, self.bench, target, computing)
+            campaign_id, uid = await new_id(ledger, self.campaign), unique_id()
+            enter = partial(begin, ledger, campaign_id, self.campaign, self.bench, target, computing, uid)
         self._loop = CampaignLoop(
             campaign_id=campaign_id,
             campaign=self.campaign,
@@ -273,6 +284,7 @@ class Session:
             clock=ledger.clock,
             enter=enter,
             watch=self._watch,
+            holder=f"{campaign_id}.{uid}",
         )
         if self._stopping:
             self._loop.stop()

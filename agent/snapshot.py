@@ -33,13 +33,17 @@ class Snapshot:
     experiments: list[Experiment] = field(default_factory=list)
     identifications: dict[int, Identification] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
+    paused: bool = False
+    asks: tuple[str, ...] = ()
+    """What people are asked, and how to answer, in words."""
 
     def copy(self) -> Snapshot:
         """As it is now, to compare with later."""
         return replace(self, identifications=dict(self.identifications))
 
 
-def as_experiment(row: ExperimentRow) -> Experiment:
+def as_experiment(row: ExperimentRow, *, asks: bool = False) -> Experiment:
+    """``asks``: a person has been asked about it and has not answered."""
     return Experiment(
         number=row.number,
         state=E(row.state),
@@ -48,13 +52,15 @@ def as_experiment(row: ExperimentRow) -> Experiment:
         replicate=row.replicate,
         cause=row.cause,
         score=None if row.score is None else Score.model_validate_json(row.score),
+        asks=asks,
     )
 
 
 def as_observation(row: ExperimentRow) -> Observation | None:
     """What the planner learns from an experiment; ``None`` while it has not ended.
 
-    An unknown outcome counts as failed equipment: it says nothing of the recipe.
+    An unknown outcome counts as failed equipment, which says nothing of the recipe, unless a person has looked and
+    found that there is no product.
     """
     state = E(row.state)
     descriptors: dict[str, Descriptor] = {}
@@ -63,7 +69,7 @@ def as_observation(row: ExperimentRow) -> Observation | None:
         outcome: Outcome = "ok" if trusted else "untrusted"
         if trusted:
             descriptors = Identification.model_validate_json(row.identification).descriptors
-    elif state is E.FAILED and row.cause == "chemistry":
+    elif state in (E.FAILED, E.UNKNOWN) and row.cause == "chemistry":
         outcome = "failed_chemistry"
     elif state in (E.FAILED, E.UNKNOWN):
         outcome = "failed_equipment"
@@ -81,13 +87,16 @@ def as_observation(row: ExperimentRow) -> Observation | None:
 def plan_request(
     campaign: Campaign, target: TargetDescriptors, rows: Sequence[ExperimentRow], count: int
 ) -> dict[str, Any]:
-    """What the planner is asked, as JSON: all that the next ``count`` proposals depend on. A replay asks the same."""
+    """What the planner is asked, as JSON: all that the next ``count`` proposals depend on. A replay asks the same.
+
+    What a person or a limit has refused is not asked for again: to the planner it stays on its way for ever.
+    """
     observations = [o for o in map(as_observation, rows) if o is not None]
     return {
         "space": campaign.search_space.model_dump(mode="json"),
         "target": target.model_dump(mode="json"),
         "observations": [o.model_dump(mode="json") for o in observations],
-        "pending": [e.recipe for e in map(as_experiment, rows) if e.active],
+        "pending": [e.recipe for e in map(as_experiment, rows) if e.active or e.rejected],
         "n": count,
         "seed": campaign.seed,
         "proposed": sum(row.replicate_of is None for row in rows),

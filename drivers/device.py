@@ -11,6 +11,9 @@
 
     lost: the last will after a crash; said by the device itself when it stops
 
+An emergency stop (``halt``) ends whatever is carried out, makes the hardware safe, and leaves the device in ``fault``,
+over restarts too, until a person releases it.
+
 Rules (design section 3): a command is done at most once; ``started`` is on the disk before anything moves;
 every command that was accepted ends in exactly one of done, failed, interrupted; a result is published
 before its ``done``; what cannot be delivered stays in the journal and goes out, in order, when the broker is
@@ -33,13 +36,17 @@ from pydantic import ValidationError
 from solvus.drivers.acceptance import refusal
 from solvus.drivers.broker_address import BrokerAddress
 from solvus.drivers.checked_client import CheckedClient
+from solvus.drivers.claim import Holder
 from solvus.drivers.connection import Inbound, Transport
 from solvus.drivers.driver import ChemistryFailure, Driver
 from solvus.drivers.execution import Measured, in_words, make_safe, measure, sparing
 from solvus.drivers.journal import CommandRecord, Journal
-from solvus.drivers.messages import COMMAND, Cancel, Execute, Query, Receipt, Resend, new_id, now
+from solvus.drivers.limits import DeviceLimits, narrowed
+from solvus.drivers.memory import DeviceMemory
+from solvus.drivers.messages import COMMAND, Cancel, Claim, Execute, Halt, Query, Receipt, Resend, new_id, now
 from solvus.drivers.scribe import Scribe
 from solvus.drivers.speaker import Speaker
+from solvus.drivers.topics import parse
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +54,8 @@ HEARTBEAT = 5.0
 """Seconds between two states when nothing else happens."""
 STOP_LIMIT = 15.0
 """Seconds a running order has to end when the device is stopped; later it is left to be ``interrupted``."""
+HALT_PATIENCE = 3.0
+"""Seconds an order has to end after an emergency stop, before the hardware is idled beside it."""
 OPEN_PAUSE = 10.0
 """Seconds between attempts to open hardware that does not open."""
 
@@ -59,6 +68,7 @@ class Device:
     lab, device : the two levels of its topics.
     journal : opened by the caller, who closes it after :meth:`run`.
     data : the laboratory's data folder, for patterns too large for the wire.
+    limits : what the laboratory allows, within what the driver allows; a real instrument does not start without.
     heartbeat : seconds between two states when nothing else happens.
     clock : the present time, UTC; decides what has expired.
     persistent_session, transport : see :class:`solvus.drivers.connection.Connection`.
@@ -73,6 +83,7 @@ class Device:
         address: BrokerAddress,
         journal: Journal,
         data: Path | None = None,
+        limits: DeviceLimits | None = None,
         heartbeat: float = HEARTBEAT,
         clock: Callable[[], datetime] = now,
         persistent_session: bool = False,
@@ -80,7 +91,12 @@ class Device:
     ) -> None:
         self.boot_id = new_id()
         self._driver = driver
+        self._capabilities = narrowed(
+            driver.capabilities(), limits or DeviceLimits(), simulated=driver.simulated, driver=driver.name
+        )
         self._journal = journal
+        self._memory = DeviceMemory(journal.path)
+        self._holder = Holder(clock)
         self._data = data
         self._clock = clock
         self._speaker = Speaker(
@@ -90,7 +106,8 @@ class Device:
             address=address,
             journal=journal,
             handler=self._take,
-            describe=lambda: self._scribe.description(device, driver),
+            describe=lambda: self._scribe.description(device, driver, self._capabilities),
+            held_by=lambda: self._holder.name,
             heartbeat=heartbeat,
             clock=clock,
             persistent_session=persistent_session,
@@ -133,7 +150,11 @@ class Device:
     # What arrives
 
     async def _take(self, inbound: Inbound) -> None:
-        """One message on the command topic. Returns when it is durable, so that it may be acknowledged."""
+        """One message on the command or halt topic. Returns when it is durable, so that it may be acknowledged."""
+        topic = parse(inbound.topic)
+        if topic is not None and topic.channel == "halt":
+            self._take_halt(inbound.payload)
+            return
         if inbound.retain:
             log.warning("ignored a retained command: commands are never retained")
             return
@@ -160,6 +181,8 @@ class Device:
                     self._journal.receipt(command.up_to_seq)
             case Resend():
                 self._speaker.repeat_from(command.from_seq, describe=True)
+            case Claim():
+                self._take_claim(command)
 
     def _take_order(self, order: Execute) -> None:
         known = self._journal.command(order.command_id)
@@ -177,8 +200,13 @@ class Device:
     def _judge(self, order: Execute) -> tuple[Literal["accepted", "rejected", "expired"], str]:
         if self._clock() > order.expires_at:
             return "expired", f"expired at {order.expires_at:%Y-%m-%d %H:%M:%S} UTC"
-        if (reason := refusal(order, self._driver.capabilities())) is not None:
+        before = self._memory.before(order.action)
+        if (reason := refusal(order, self._capabilities, before)) is not None:
             return "rejected", reason
+        if self._holder.name not in ("", order.claim):
+            return "rejected", f"held by campaign {self._holder.name.partition('.')[0]}"
+        if self._memory.halt is not None:
+            return "rejected", _halted_words(self._memory.halt)
         if self._stopping:
             return "rejected", "the device is being stopped"
         if self._order is not None:
@@ -201,6 +229,13 @@ class Device:
         else:
             self._repeat(known)
 
+    def _take_claim(self, claim: Claim) -> None:
+        if self._clock() > claim.expires_at:
+            return
+        if not self._holder.take(claim):
+            log.warning("%s wants the device, which %s holds", claim.holder, self._holder.name)
+        self._speaker.say_state_again()
+
     def _take_query(self, query: Query) -> None:
         if self._clock() > query.expires_at:
             return  # nobody waits for the answer
@@ -219,6 +254,8 @@ class Device:
     async def _carry_out(self, order: Execute) -> None:
         self._speaker.set_state("busy", order.command_id)
         self._scribe.record(order.command_id, "started")
+        if any(spec.max_step is not None for c in self._capabilities for spec in c.parameters):
+            self._memory.began(order)
         progress = sparing(lambda fraction, words: self._tell_progress(order.command_id, fraction, words))
         work = self._work = asyncio.create_task(measure(self._driver, order, progress, self._data))
         try:
@@ -234,10 +271,68 @@ class Device:
         else:
             unsafe = await self._end_badly(order, None if work.cancelled() else work.exception())
         self._order = self._stopped_because = None
-        if unsafe is None:
+        self._rest(unsafe)
+
+    def _rest(self, unsafe: str | None) -> None:
+        """Say how the hardware is when nothing is carried out."""
+        halt = self._memory.halt
+        if halt is not None:
+            words = _halted_words(halt) if unsafe is None else f"{_halted_words(halt)}; {unsafe}"
+            self._speaker.set_state("fault", words, halted="idle" if unsafe is None else "unsafe")
+        elif unsafe is None:
             self._speaker.set_state("ready")
         else:
             self._speaker.set_state("fault", unsafe)
+
+    # Emergency stop
+
+    def _take_halt(self, payload: bytes) -> None:
+        """Stop or release. What is no such message asks for nothing."""
+        try:
+            halt = Halt.model_validate_json(payload)
+        except ValidationError as error:
+            log.warning("ignored a halt that is none: %s", error.errors()[0]["msg"])
+            return
+        if halt.kind == "release":
+            self._release()
+            return
+        log.warning("%s", _halted_words(halt))
+        if self._memory.halt is None:  # whoever stopped it first is whom to ask
+            self._remember(halt)
+        if self._order is not None:
+            self._cancel(_halted_words(halt))
+        self._speaker.set_state("fault", _halted_words(halt), halted="stopping")
+        if self._carrying is not None and not self._carrying.done():
+            self._background(self._insist(self._carrying))
+        elif self._opened:
+            self._background(self._become_safe())
+
+    async def _insist(self, carrying: asyncio.Task[None]) -> None:
+        """A driver that does not heed the cancel is idled all the same."""
+        await asyncio.wait({carrying}, timeout=HALT_PATIENCE)
+        if not carrying.done():
+            log.error("the order does not end; making the hardware safe beside it")
+            self._rest(await make_safe(self._driver))
+
+    def _release(self) -> None:
+        if self._memory.halt is None:
+            return
+        self._remember(None)
+        log.warning("released from the emergency stop")
+        if self._order is None and self._opened:
+            self._background(self._become_safe())
+
+    def _remember(self, halt: Halt | None) -> None:
+        """A stop that cannot be written down is one all the same; a release that cannot is none after a restart."""
+        try:
+            self._memory.set_halt(halt)
+        except OSError:
+            log.exception("the emergency stop could not be written down")
+
+    async def _become_safe(self) -> None:
+        unsafe = await make_safe(self._driver)
+        if self._order is None:
+            self._rest(unsafe)
 
     async def _end_badly(self, order: Execute, error: BaseException | None) -> str | None:
         """Make the hardware safe, then tell; returns why the hardware is not safe, or ``None``."""
@@ -279,7 +374,7 @@ class Device:
         while True:
             try:
                 await self._driver.open()
-                if self._left_moving:
+                if self._left_moving or self._memory.halt is not None:
                     await self._driver.idle()
             except Exception as error:  # a driver may fail in any way; it is tried again
                 log.exception("the hardware does not open")
@@ -289,7 +384,7 @@ class Device:
                 await asyncio.sleep(OPEN_PAUSE)
             else:
                 self._opened = True
-                self._speaker.set_state("ready")
+                self._rest(None)
                 return
 
     async def _shut_down(self) -> None:
@@ -320,3 +415,7 @@ class Device:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and not self._failure.done():
             self._failure.set_exception(error)
+
+
+def _halted_words(halt: Halt) -> str:
+    return f"emergency stop by {halt.by}" + (f": {halt.reason}" if halt.reason else "")

@@ -2,7 +2,8 @@
 
 A driver knows its instrument and nothing of MQTT, journals or campaigns;
 :class:`solvus.drivers.device.Device` puts the protocol around it. The device has already refused unknown
-actions, missing or unknown parameters and values outside the limits stated in :meth:`Driver.capabilities`
+actions, missing or unknown parameters and values outside the limits stated in :meth:`Driver.capabilities`,
+or outside the laboratory's narrower ones, without which a real instrument does not start,
 before :meth:`Driver.execute` is called, and it calls it for one order at a time.
 
 A minimal driver::
@@ -77,7 +78,8 @@ class Driver(ABC):
         """Let go of the hardware; called once, last."""
 
     async def idle(self) -> None:  # noqa: B027 -- optional
-        """Make the hardware safe; repeatable. Called after a cancel or failure and before :meth:`close`."""
+        """Make the hardware safe; repeatable. Called after a cancel or failure, before :meth:`close`, and in an
+        emergency also beside an order that does not end."""
 
     @abstractmethod
     async def execute(self, order: Execute, progress: Progress) -> Pattern | None:

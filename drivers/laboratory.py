@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, StringConstraints, model_validator
 
 from solvus.drivers.broker_address import BrokerAddress, TlsFiles
-from solvus.drivers.messages import Name, ParameterSpec
+from solvus.drivers.combination import Combination
+from solvus.drivers.limits import DeviceLimits, Limit
+from solvus.drivers.messages import Name
 from solvus.drivers.topics import AGENT
 from solvus.drivers.yaml_file import ConfigurationError, load_yaml
 
@@ -26,8 +28,11 @@ class Broker(_Data):
     kind : ``embedded`` and ``mosquitto`` are started with the agent, on this machine only; ``external`` runs
         already.
     host, port : of an external broker, or the port on which to start one (``None``: any free one).
-    username, password_variable : login, with the name of the environment variable that holds the password.
+    username, password_variable, password_file : login, with the environment variable or the file that holds the
+        password; the password itself has no place in this file, which goes into the ledger.
     tls : files for an encrypted connection.
+    device_secrets : folder with ``DEVICE.password``, or ``DEVICE.crt`` and ``DEVICE.key``, for each device that is
+        started from this file; it then logs in under its own id instead of as the agent does.
     keeps_sessions : whether to ask the broker to keep messages for an agent or device that is away. Mosquitto and
         EMQX do it well, the embedded broker stops delivering to a session that it resumed. Nothing relies on it: what
         was missed is asked for again.
@@ -38,7 +43,9 @@ class Broker(_Data):
     port: int | None = Field(default=None, ge=1, le=65535)
     username: str | None = None
     password_variable: str | None = None
+    password_file: Path | None = None
     tls: TlsFiles | None = None
+    device_secrets: Path | None = None
     keeps_sessions: bool = False
 
     @model_validator(mode="after")
@@ -46,15 +53,23 @@ class Broker(_Data):
         if self.kind == "external":
             if self.host is None:
                 raise ValueError("host: an external broker needs its host name")
-        elif any(v is not None for v in (self.host, self.username, self.password_variable, self.tls)):
+        elif any(
+            v is not None for v in (self.host, self.username, *self._password, self.tls, self.device_secrets)
+        ):
             raise ValueError(
                 f"kind: {self.kind} listens on this machine only; host, login and tls belong to external"
             )
         if self.keeps_sessions and self.kind == "embedded":
             raise ValueError("keeps_sessions: the embedded broker does not; leave it out")
-        if self.password_variable is not None and self.username is None:
-            raise ValueError("username: is needed where there is a password_variable")
+        if len(self._password) > 1:
+            raise ValueError("password_file: give the password by a variable or by a file, not by both")
+        if self._password and self.username is None:
+            raise ValueError("username: is needed where there is a password")
         return self
+
+    @property
+    def _password(self) -> list[str | Path]:
+        return [v for v in (self.password_variable, self.password_file) if v is not None]
 
     def address(self, environment: Mapping[str, str]) -> BrokerAddress:
         """Where an external broker is, with the password from the environment.
@@ -62,7 +77,7 @@ class Broker(_Data):
         Raises
         ------
         ConfigurationError
-            When the broker is not external or the variable is not set.
+            When the broker is not external, the variable is not set or the file cannot be read.
         """
         if self.host is None:
             raise ConfigurationError([f"broker: kind {self.kind} has no address before it is started"])
@@ -73,6 +88,8 @@ class Broker(_Data):
                     [f"broker: set the environment variable {self.password_variable} to the password"]
                 )
             password = environment[self.password_variable]
+        if self.password_file is not None:
+            password = read_password(self.password_file)
         given: dict[str, Any] = {
             "host": self.host,
             "username": self.username,
@@ -80,6 +97,41 @@ class Broker(_Data):
             "tls": self.tls,
         }
         return BrokerAddress(**given | ({} if self.port is None else {"port": self.port}))
+
+
+def read_password(file: Path) -> str:
+    """The first line of a file. Raises ConfigurationError when it cannot be read or holds nothing."""
+    try:
+        lines = file.expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise ConfigurationError([f"broker: password_file {file} cannot be read ({why})"]) from error
+    if not lines or not lines[0].strip():
+        raise ConfigurationError(
+            [f"broker: password_file {file} is empty; put the password on its first line"]
+        )
+    return lines[0].strip()
+
+
+def device_login(address: BrokerAddress, secrets: Path, device: str) -> BrokerAddress:
+    """The address under which a device logs in for itself, with what is in the folder for it.
+
+    Raises
+    ------
+    ConfigurationError
+        When the folder holds nothing for the device.
+    """
+    folder = secrets.expanduser()
+    password, certificate = folder / f"{device}.password", folder / f"{device}.crt"
+    if certificate.is_file() and address.tls is not None:
+        tls = address.tls.model_copy(update={"certificate": certificate, "key": folder / f"{device}.key"})
+        return address.model_copy(update={"username": None, "password": None, "tls": tls})
+    if password.is_file():
+        secret = SecretStr(read_password(password))
+        return address.model_copy(update={"username": device, "password": secret})
+    raise ConfigurationError(
+        [f"broker.device_secrets: {folder} has neither {password.name} nor {certificate.name}"]
+    )
 
 
 class Calibration(_Data):
@@ -133,52 +185,6 @@ class Reduction(_Data):
         return self
 
 
-class Limit(_Data):
-    """A narrower range for one parameter of a device than the device itself allows.
-
-    ``unit`` may be given; it is then compared with the device's.
-    """
-
-    lower: float | None = None
-    upper: float | None = None
-    unit: str | None = None
-    choices: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _is_a_limit(self) -> Self:
-        if self.lower is not None and self.upper is not None and not self.lower < self.upper:
-            raise ValueError(f"lower: {self.lower:g} must be below upper, {self.upper:g}")
-        if bool(self.choices) == (self.lower is not None or self.upper is not None):
-            raise ValueError("choices: give either choices or lower and upper")
-        return self
-
-    def narrow(self, spec: ParameterSpec) -> ParameterSpec:
-        """The parameter within both limits.
-
-        Raises
-        ------
-        ValueError
-            When the unit or kind differs, or nothing is left.
-        """
-        if self.unit is not None and self.unit != spec.unit:
-            raise ValueError(
-                f"{spec.name}: the device counts in {spec.unit or 'no unit'}, not in {self.unit}"
-            )
-        if (spec.kind == "categorical") != bool(self.choices):
-            raise ValueError(
-                f"{spec.name}: is {spec.kind}; give {'choices' if spec.choices else 'lower and upper'}"
-            )
-        if self.choices:
-            if unknown := [choice for choice in self.choices if choice not in spec.choices]:
-                raise ValueError(f"{spec.name}: {unknown[0]!r} is not one of {', '.join(spec.choices)}")
-            return spec.model_copy(update={"choices": self.choices})
-        low = max(v for v in (self.lower, spec.lower) if v is not None)
-        high = min(v for v in (self.upper, spec.upper) if v is not None)
-        if not low < high:
-            raise ValueError(f"{spec.name}: nothing is left between {low:g} and {high:g}; widen the limit")
-        return spec.model_copy(update={"lower": low, "upper": high})
-
-
 class LaboratoryDevice(_Data):
     """One device.
 
@@ -188,7 +194,9 @@ class LaboratoryDevice(_Data):
     driver : registered name of its driver (``solvus drivers`` lists them).
     action : what the agent orders from it.
     settings : for the driver, as its documentation says.
-    calibration, limits : handed to the driver as settings of these names.
+    calibration : handed to the driver as a setting of this name.
+    limits, combinations : ranges, steps and sums that the device keeps to, whatever its driver would allow. A real
+        instrument does not start without limits for every number it takes.
     reduction : for an instrument that sends raw I(Q); the agent's affair, not the driver's.
     launch : false for a device whose driver is started elsewhere, beside its instrument.
     """
@@ -200,6 +208,7 @@ class LaboratoryDevice(_Data):
     calibration: Calibration | None = None
     reduction: Reduction | None = None
     limits: dict[str, Limit] = {}
+    combinations: tuple[Combination, ...] = ()
     launch: bool = True
 
     @model_validator(mode="after")
@@ -209,13 +218,15 @@ class LaboratoryDevice(_Data):
         return self
 
     def driver_settings(self) -> dict[str, JsonValue]:
-        """Everything the driver is given, JSON-able."""
+        """Everything the driver itself is given, JSON-able."""
         given = dict(self.settings)
         if self.calibration is not None:
             given["calibration"] = self.calibration.model_dump(mode="json")
-        if self.limits:
-            given["limits"] = {k: limit.model_dump(mode="json") for k, limit in self.limits.items()}
         return given
+
+    def safety(self) -> DeviceLimits:
+        """The limits that the protocol around the driver enforces."""
+        return DeviceLimits(parameters=self.limits, combinations=self.combinations)
 
 
 class Laboratory(_Data):

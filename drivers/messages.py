@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from solvus.drivers.combination import Combination
 from solvus.models.pattern import Pattern
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -94,11 +95,13 @@ class ParameterSpec(BaseModel):
     lower: float | None = None
     upper: float | None = None
     choices: tuple[str, ...] = ()
+    max_step: float | None = Field(default=None, gt=0.0)
+    """How far the value may be from that of the order before."""
 
     @model_validator(mode="after")
     def _limits_fit_the_kind(self) -> Self:
         if self.kind == "categorical":
-            if not self.choices or self.lower is not None or self.upper is not None:
+            if not self.choices or any(v is not None for v in (self.lower, self.upper, self.max_step)):
                 raise ValueError(f"{self.name}: a categorical parameter needs choices and no limits")
         elif self.choices or self.lower is None or self.upper is None or not self.lower < self.upper:
             raise ValueError(f"{self.name}: a {self.kind} parameter needs lower < upper and no choices")
@@ -128,6 +131,8 @@ class Capability(BaseModel):
 
     action: Name
     parameters: tuple[ParameterSpec, ...] = ()
+    combinations: tuple[Combination, ...] = ()
+    """Limits on several parameters together."""
 
 
 class State(DeviceMessage):
@@ -139,6 +144,10 @@ class State(DeviceMessage):
     detail: Text = ""
     receipted: Seq = 0
     """Highest ``seq`` of this journal that an agent has receipted: what a new listener need not wait for."""
+    halted: Literal["no", "stopping", "idle", "unsafe"] = "no"
+    """After an emergency stop, until it is released: whether the hardware has become idle."""
+    held_by: Annotated[str, StringConstraints(max_length=128)] = ""
+    """The campaign that holds the device, as :class:`Claim` names it; empty when none does."""
 
 
 class Describe(DeviceMessage):
@@ -166,6 +175,8 @@ class Execute(Message):
     campaign: Name
     experiment: int = Field(ge=1)
     replicate: int = Field(default=0, ge=0)
+    claim: Identifier | None = None
+    """The holder in whose name the order is given; a device that is held takes orders of its holder only."""
 
 
 class Cancel(Message):
@@ -207,7 +218,19 @@ class Resend(Message):
     from_seq: Seq = Field(ge=1)
 
 
-Command = Annotated[Execute | Cancel | Query | Receipt | Resend, Field(discriminator="kind")]
+class Claim(Message):
+    """Hold the device for one campaign, for ``lease`` seconds from now; 0 gives it back. What came of it stands in the
+    device's state (``held_by``)."""
+
+    schema_: Literal["solvus.command/1"] = Field(default="solvus.command/1", alias="schema")
+    kind: Literal["claim"] = "claim"
+    command_id: Identifier = Field(default_factory=new_id)
+    expires_at: Utc
+    holder: Identifier
+    lease: float = Field(ge=0.0, le=86_400.0)
+
+
+Command = Annotated[Execute | Cancel | Query | Receipt | Resend | Claim, Field(discriminator="kind")]
 
 CommandStatus = Literal[
     "unheard", "accepted", "started", "done", "failed", "rejected", "expired", "interrupted"
@@ -282,6 +305,16 @@ class Result(DeviceMessage):
         return self
 
 
+class Halt(Message):
+    """Emergency stop of one device, or the release from it. Retained, so that a device that is down hears of it when it
+    is back; honoured however old it is."""
+
+    schema_: Literal["solvus.halt/1"] = Field(default="solvus.halt/1", alias="schema")
+    kind: Literal["halt", "release"] = "halt"
+    by: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    reason: Text = ""
+
+
 AgentState = Literal["starting", "running", "waiting", "stopped", "found", "exhausted", "lost"]
 
 
@@ -293,6 +326,8 @@ class AgentStatus(Message):
     state: AgentState
     detail: Text = ""
     experiments: int = Field(default=0, ge=0)
+    devices: tuple[Name, ...] = ()
+    """Which devices the campaign works with; all of the laboratory where it does not say."""
 
 
-COMMAND = TypeAdapter[Execute | Cancel | Query | Receipt | Resend](Command)
+COMMAND = TypeAdapter[Execute | Cancel | Query | Receipt | Resend | Claim](Command)

@@ -15,9 +15,11 @@ from solvus.drivers.messages import (
     COMMAND,
     AgentStatus,
     Cancel,
+    Claim,
     Describe,
     Event,
     Execute,
+    Halt,
     Query,
     Receipt,
     Resend,
@@ -48,7 +50,14 @@ CHANNELS: dict[str, _Channel] = {
     ),
     "describe": _Channel(_device("describe"), (Describe,), "device", True, "Capabilities and limits."),
     "command": _Channel(
-        _device("command"), (Execute, Cancel, Query, Receipt, Resend), "agent", False, "Orders and questions."
+        _device("command"),
+        (Execute, Cancel, Query, Receipt, Resend, Claim),
+        "agent",
+        False,
+        "Orders and questions.",
+    ),
+    "halt": _Channel(
+        _device("halt"), (Halt,), "agent", True, "Emergency stop and release, by the agent or an operator."
     ),
     "event": _Channel(_device("event"), (Event,), "device", False, "What became of a command."),
     "result": _Channel(_device("result"), (Result,), "device", False, "Measurements."),

@@ -10,7 +10,15 @@ from typing import Any, Literal
 
 from solvus.drivers.driver import Driver
 from solvus.drivers.journal import Draft, Journal
-from solvus.drivers.messages import CommandAnswer, Describe, Event, Execute, PatternReference, Result
+from solvus.drivers.messages import (
+    Capability,
+    CommandAnswer,
+    Describe,
+    Event,
+    Execute,
+    PatternReference,
+    Result,
+)
 from solvus.drivers.speaker import TEXT_LIMIT
 from solvus.models.pattern import Pattern
 
@@ -60,14 +68,14 @@ class Scribe:
         self.journal.append(self._event(command_id, "answer", answers=answers))
         self.wake()
 
-    def description(self, device: str, driver: Driver) -> Describe:
+    def description(self, device: str, driver: Driver, capabilities: tuple[Capability, ...]) -> Describe:
         return Describe(
             **self._stamp(self.journal.last_seq),
             device=device,
             driver=driver.name,
             driver_version=driver.version,
             simulated=driver.simulated,
-            capabilities=driver.capabilities(),
+            capabilities=capabilities,
         )
 
     def _known(self, command_id: str) -> CommandAnswer:

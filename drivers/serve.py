@@ -22,7 +22,9 @@ from pydantic import ValidationError
 from solvus.drivers.broker_address import BrokerAddress, TlsFiles
 from solvus.drivers.device import HEARTBEAT, Device
 from solvus.drivers.journal import Journal
+from solvus.drivers.laboratory import read_password
 from solvus.drivers.leash import when_parent_ends
+from solvus.drivers.limits import DeviceLimits
 from solvus.drivers.registry import load
 from solvus.drivers.topics import device_topic
 
@@ -63,6 +65,7 @@ async def _serve(options: argparse.Namespace) -> None:
             address=_address(options),
             journal=journal,
             data=options.data,
+            limits=DeviceLimits.model_validate_json(options.limits),
             heartbeat=options.heartbeat,
             persistent_session=options.persistent_session,
         )
@@ -94,7 +97,9 @@ def _address(options: argparse.Namespace) -> BrokerAddress:
             "host": options.broker_host,
             "port": options.broker_port,
             "username": options.username,
-            "password": os.environ.get(PASSWORD),
+            "password": os.environ.get(PASSWORD)
+            if options.password_file is None
+            else read_password(options.password_file),
             "tls": tls,
         }
     )
@@ -107,9 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", required=True, help="second level of the device's topics")
     add("--driver", required=True, help="registered name, or module:Class")
     add("--settings", default="{}", help="the driver's settings as JSON")
+    add("--limits", default="{}", help="the laboratory's limits for this device as JSON")
     add("--broker-host", default="127.0.0.1")
     add("--broker-port", type=int, default=1883)
     add("--username", help=f"broker user; the password is taken from {PASSWORD}")
+    add("--password-file", type=Path, help="file that holds the password instead")
     add("--tls-ca", type=Path, help="certificate authority of the broker; turns TLS on")
     add("--tls-certificate", type=Path)
     add("--tls-key", type=Path)

@@ -30,6 +30,7 @@ TEXT_LIMIT = 2000
 """Characters of a reason or detail on the wire."""
 
 StateName = Literal["init", "ready", "busy", "fault", "lost"]
+Halted = Literal["no", "stopping", "idle", "unsafe"]
 
 
 class Speaker:
@@ -39,6 +40,7 @@ class Speaker:
     ----------
     handler : takes the device's commands.
     describe : makes the description; called at every connect.
+    held_by : the campaign that holds the device.
     heartbeat : seconds between two states when nothing else happens.
     """
 
@@ -52,6 +54,7 @@ class Speaker:
         journal: Journal,
         handler: Handler,
         describe: Callable[[], Describe],
+        held_by: Callable[[], str] = str,
         heartbeat: float,
         clock: Callable[[], datetime],
         persistent_session: bool,
@@ -61,12 +64,13 @@ class Speaker:
         self._boot_id = boot_id
         self._journal = journal
         self._describe = describe
+        self._held_by = held_by
         self._heartbeat = heartbeat
         self._clock = clock
         self.connection = Connection(
             address,
             f"solvus-{lab}-{device}",
-            subscriptions=(device_topic(lab, device, "command"),),
+            subscriptions=(device_topic(lab, device, "halt"), device_topic(lab, device, "command")),
             handler=handler,
             on_connect=self._on_connect,
             will=self._will,
@@ -75,16 +79,22 @@ class Speaker:
         )
         self.state: StateName = "init"
         self.detail = ""
+        self.halted: Halted = "no"
         self._said = journal.receipted
         self._state_due = self._describe_due = True
         self._beat_at = 0.0
         self._wake = asyncio.Event()
 
-    def set_state(self, state: StateName, detail: str = "") -> None:
-        self.state, self.detail = state, detail[:TEXT_LIMIT]
+    def set_state(self, state: StateName, detail: str = "", *, halted: Halted = "no") -> None:
+        self.state, self.detail, self.halted = state, detail[:TEXT_LIMIT], halted
         self._state_due = True
         self._wake.set()
         log.info("state %s %s", state, detail)
+
+    def say_state_again(self) -> None:
+        """Something else that the state tells has changed."""
+        self._state_due = True
+        self._wake.set()
 
     def wake(self) -> None:
         """There is something new in the journal."""
@@ -114,7 +124,7 @@ class Speaker:
 
     async def say_goodbye(self, reason: str) -> None:
         """Publish what is left and that this device is gone, if the broker listens, and disconnect."""
-        self.set_state("lost", reason)
+        self.set_state("lost", reason, halted=self.halted)
         with suppress(NotDelivered, TimeoutError):
             async with asyncio.timeout(GOODBYE_LIMIT):
                 with suppress(JournalError):  # it may be why the device stops
@@ -172,6 +182,8 @@ class Speaker:
             heartbeat_at=moment,
             detail=detail,
             receipted=self._journal.receipted,
+            halted=self.halted,
+            held_by=self._held_by(),
         )
         return message.model_dump_json(by_alias=True).encode()
 

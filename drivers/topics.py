@@ -7,8 +7,8 @@ from dataclasses import dataclass
 ROOT = "solvus/v1"
 AGENT = "agent"
 """Reserved: no device may be called this."""
-CHANNELS = ("state", "describe", "command", "event", "result")
-RETAINED = frozenset({"state", "describe", "status"})
+CHANNELS = ("state", "describe", "command", "event", "result", "halt")
+RETAINED = frozenset({"state", "describe", "status", "halt"})
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ def device_topic(lab: str, device: str, channel: str) -> str:
 def listen_topics(lab: str) -> tuple[str, ...]:
     """What the agent subscribes to."""
     return tuple(f"{ROOT}/{lab}/+/{channel}" for channel in ("state", "describe", "event", "result"))
+
+
+def halt_topics(lab: str) -> str:
+    """Emergency stops of all devices of a laboratory."""
+    return f"{ROOT}/{lab}/+/halt"
 
 
 def status_topic(lab: str, campaign: str) -> str:

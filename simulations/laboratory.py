@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from solvus.drivers.broker_address import BrokerAddress
-from solvus.drivers.laboratory import Laboratory, LaboratoryDevice
+from solvus.drivers.laboratory import Laboratory, LaboratoryDevice, device_login
 from solvus.drivers.serve import PASSWORD
 
 STOP_LIMIT = 20.0
@@ -88,11 +88,12 @@ class DeviceProcesses:
 
     async def _start(self, device: LaboratoryDevice) -> asyncio.subprocess.Process:
         environment = dict(os.environ)
-        if self._address.password is not None:
-            environment[PASSWORD] = self._address.password.get_secret_value()
+        address = self._login(device)
+        if address.password is not None:
+            environment[PASSWORD] = address.password.get_secret_value()
         with self.log_file(device.id).open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *self._command(device),
+                *self._command(device, address),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -102,19 +103,25 @@ class DeviceProcesses:
                 start_new_session=True,
             )
 
-    def _command(self, device: LaboratoryDevice) -> list[str]:
+    def _login(self, device: LaboratoryDevice) -> BrokerAddress:
+        """Where the device logs in: as itself where the laboratory has a secret for it."""
+        secrets = self._laboratory.broker.device_secrets
+        return self._address if secrets is None else device_login(self._address, secrets, device.id)
+
+    def _command(self, device: LaboratoryDevice, address: BrokerAddress) -> list[str]:
         options: dict[str, str | Path | None] = {
             "lab": self._laboratory.name,
             "device": device.id,
             "driver": device.driver,
             "settings": json.dumps(device.driver_settings()),
-            "broker-host": self._address.host,
-            "broker-port": str(self._address.port),
-            "username": self._address.username,
+            "limits": device.safety().model_dump_json(),
+            "broker-host": address.host,
+            "broker-port": str(address.port),
+            "username": address.username,
             "journal": self._workdir / f"{device.id}.journal",
             "data": self._laboratory.pattern_folder.resolve(),
         }
-        if (tls := self._address.tls) is not None:
+        if (tls := address.tls) is not None:
             files = {"tls-ca": tls.ca, "tls-certificate": tls.certificate, "tls-key": tls.key}
             options |= {name: file.resolve() for name, file in files.items() if file is not None}
         command = [sys.executable, "-m", "solvus.drivers.serve", "--with-parent"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from solvus.drivers.driver import Progress
-from solvus.drivers.laboratory import Limit
+from solvus.drivers.limits import Limit
 from solvus.simulations.world import find_world
 
 STEPS = 10

@@ -9,6 +9,9 @@ import typer
 from solvus import __version__
 from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.bench import bench_app
+from solvus.agent.commandline.broker import broker_app
+from solvus.agent.commandline.controls import approve, edit, pause, reject, release, resolve, resume, stop
+from solvus.agent.commandline.doctor import doctor
 from solvus.agent.commandline.drivers import drivers_app
 from solvus.agent.commandline.evaluate import evaluate_app
 from solvus.agent.commandline.identify import identify
@@ -19,7 +22,7 @@ from solvus.agent.commandline.plan import plan
 from solvus.agent.commandline.reduce import calibrate, reduce
 from solvus.agent.commandline.refine import refine
 from solvus.agent.commandline.report import report
-from solvus.agent.commandline.run import broker, demo, lab, run
+from solvus.agent.commandline.run import demo, lab, run
 from solvus.agent.commandline.simulate import simulate
 from solvus.agent.commandline.status import status
 from solvus.agent.commandline.train import train_app
@@ -52,7 +55,6 @@ for verb in (
     demo,
     run,
     plan,
-    broker,
     lab,
     identify,
     identify_series,
@@ -62,9 +64,19 @@ for verb in (
     calibrate,
     status,
     report,
+    approve,
+    edit,
+    reject,
+    resolve,
+    pause,
+    resume,
+    stop,
+    release,
+    doctor,
 ):
     app.command()(verb)
 app.add_typer(audit_app, name="audit")
+app.add_typer(broker_app, name="broker")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(library_app, name="library")
 app.add_typer(latent_app, name="latent")

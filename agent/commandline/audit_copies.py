@@ -183,6 +183,6 @@ def quarantine(ledger: LedgerOption = None, as_json: JsonOption = False) -> None
 async def _refused(ledger: Ledger) -> Sequence[QuarantineRow]:
     from solvus.agent.ledger.tables import QuarantineRow
 
-    if not await ledger.has(QuarantineRow):  # written before there was one
+    if not ledger.has(QuarantineRow):  # written before there was one
         return []
     return await ledger.rows(QuarantineRow, order_by=QuarantineRow.last_at)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from solvus.agent.commandline.bench_planner import planner
 from solvus.agent.commandline.bench_crashes import crashes
 from solvus.agent.commandline.bench_faults import faults
+from solvus.agent.commandline.bench_planner import planner
 from solvus.agent.commandline.console import err, fail, out, print_json
 
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: the figures we quote, made again.")

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import DevicesMissing
+from solvus.agent.claims import DevicesHeld
 from solvus.agent.commandline.console import err, fail, out, print_json
 from solvus.agent.commandline.paths import configuration, default_ledger
 from solvus.agent.commandline.running import BrokerDied, DeviceDied, run_campaign
@@ -22,6 +23,8 @@ from solvus.agent.ledger.engine import LedgerError, ledger_url, plain_url
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.limits import LimitError
 from solvus.agent.live_view import lines, render
+from solvus.agent.logs import log_json
+from solvus.agent.metrics import HOST, Metrics, MetricsUnavailable
 from solvus.agent.neighbours import LaboratoryTaken
 from solvus.agent.report import report_from_ledger
 from solvus.agent.session import NothingToResume, Outcome
@@ -45,6 +48,8 @@ EXPECTED = (
     BrokerUnreachable,
     LaboratoryTaken,
     DevicesMissing,
+    DevicesHeld,
+    MetricsUnavailable,
     DeviceDied,
     LimitError,
     WorkerLost,
@@ -98,6 +103,41 @@ def _watching(as_json: bool) -> Iterator[Callable[[Snapshot], None]]:
         yield tell
 
 
+@contextmanager
+def _measured(
+    watch: Callable[[Snapshot], None], metrics: Metrics | None, as_json: bool
+) -> Iterator[Callable[[Snapshot], None]]:
+    """``watch``, with the same snapshots for Prometheus where that was asked for."""
+    if metrics is None:
+        yield watch
+        return
+
+    def both(snapshot: Snapshot) -> None:
+        metrics.show(snapshot)
+        watch(snapshot)
+
+    if not as_json:
+        err.print(f"Metrics at http://{HOST}:{metrics.port}/metrics", highlight=False)
+    try:
+        yield both
+    finally:
+        metrics.close()
+
+
+def _log_to(target: str, as_json: bool) -> None:
+    """JSON lines besides, or on standard error instead of, the lines for people."""
+    plain = logging.getLogger().handlers
+    for handler in plain:
+        handler.setLevel(logging.WARNING)
+    try:
+        log_json(target)
+    except OSError as error:
+        fail(f"--log-json: {target} cannot be written ({error.strerror})", as_json)
+    if target == "-":
+        for handler in plain[:-1]:
+            logging.getLogger().removeHandler(handler)
+
+
 def run_and_report(
     campaign: str,
     *,
@@ -107,17 +147,22 @@ def run_and_report(
     ledger: str | None,
     as_json: bool,
     demo: bool = False,
+    log_to: str | None = None,
+    metrics_port: int | None = None,
 ) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     url = ledger or default_ledger()
     try:
+        if log_to is not None:
+            _log_to(log_to, as_json)
+        metrics = None if metrics_port is None else Metrics(metrics_port)
         read, laboratory, _ = read_configuration(campaign, lab, seed)
         if demo and seed is not None:
             laboratory = with_world_seed(laboratory, seed)
         if not as_json:
             err.print(f"Starting {laboratory.name} and the agent ...", highlight=False)
-        with _watching(as_json) as watch:
-            outcome = asyncio.run(run_campaign(read, laboratory, url, resume=resume, watch=watch))
+        with _watching(as_json) as watch, _measured(watch, metrics, as_json) as measured:
+            outcome = asyncio.run(run_campaign(read, laboratory, url, resume=resume, watch=measured))
         report = asyncio.run(_report(url, outcome))
     except EXPECTED as error:
         fail(str(error), as_json)

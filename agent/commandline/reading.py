@@ -30,11 +30,22 @@ def read_ledger(
         fail(str(error), as_json)
 
 
-async def _read(url: str, work: Callable[[Ledger], Awaitable[Answer]]) -> Answer:
+def demand_file(url: str) -> None:
+    """Raise LedgerError when a SQLite ledger is not there or not ours to read; SQLite would make an empty one."""
     address = ledger_url(url)
     file = address.database if address.get_backend_name() == "sqlite" else None
-    if file is not None and not Path(file).is_file():  # SQLite would make an empty one
-        raise LedgerError(f"ledger: there is no file {file}; run a campaign first, or check --ledger")
+    try:
+        if file is not None and not Path(file).is_file():
+            raise LedgerError(f"ledger: there is no file {file}; run a campaign first, or check --ledger")
+    except PermissionError as error:
+        raise LedgerError(
+            f"ledger: you may not read {file}; ask its owner, or check --ledger "
+            "(docs/controls.md says how to share one)"
+        ) from error
+
+
+async def _read(url: str, work: Callable[[Ledger], Awaitable[Answer]]) -> Answer:
+    demand_file(url)
     ledger = await Ledger.open(url, write=False)
     try:
         return await work(ledger)

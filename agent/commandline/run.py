@@ -25,6 +25,14 @@ def run(
         bool, typer.Option("--resume", help="Take up the interrupted campaign of this name.")
     ] = False,
     ledger: Annotated[str | None, typer.Option(help=LEDGER_OPTION_HELP, show_default=False)] = None,
+    log_json: Annotated[
+        str | None,
+        typer.Option(help="Add logs as JSON lines to this file; - is standard error.", show_default=False),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve Prometheus metrics at 127.0.0.1.", show_default=False),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON document on stdout, no live view.")
     ] = False,
@@ -37,7 +45,16 @@ def run(
     """
     from solvus.agent.commandline.campaign_run import run_and_report
 
-    run_and_report(campaign, lab=lab, seed=seed, resume=resume, ledger=ledger, as_json=as_json)
+    run_and_report(
+        campaign,
+        lab=lab,
+        seed=seed,
+        resume=resume,
+        ledger=ledger,
+        as_json=as_json,
+        log_to=log_json,
+        metrics_port=metrics_port,
+    )
 
 
 def demo(
@@ -58,24 +75,6 @@ def demo(
     run_and_report(
         "gold-decahedron", lab="gold", seed=seed, resume=False, ledger=ledger, as_json=as_json, demo=True
     )
-
-
-def broker(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on, at 127.0.0.1.")] = 1883,
-    mosquitto: Annotated[
-        bool, typer.Option("--mosquitto", help="Mosquitto instead of the embedded broker; it keeps messages.")
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the address as JSON when it listens.")
-    ] = False,
-) -> None:
-    """Run an MQTT 5 broker on this machine until Ctrl-C.
-
-    Example: solvus broker --port 1883
-    """
-    from solvus.agent.commandline.services import run_broker
-
-    run_broker(port, mosquitto=mosquitto, as_json=as_json)
 
 
 def lab(

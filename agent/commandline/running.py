@@ -21,6 +21,7 @@ from solvus.agent.session import Outcome, Session
 from solvus.agent.snapshot import Snapshot
 from solvus.drivers.broker import BrokerHandle, BrokerStartError, EmbeddedBroker, MosquittoBroker
 from solvus.drivers.broker_address import BrokerAddress
+from solvus.drivers.broker_note import remove_broker_note, write_broker_note
 from solvus.drivers.laboratory import Laboratory
 from solvus.simulations.laboratory import DeviceProcesses
 
@@ -87,10 +88,12 @@ async def broker_of(laboratory: Laboratory, workdir: Path) -> AsyncIterator[Brok
         port=laboratory.broker.port, folder=workdir / "broker"
     )
     address = await asyncio.to_thread(broker.start)
+    write_broker_note(workdir, address)
     try:
         async with ended_by(_keep_running(broker)):
             yield address
     finally:
+        remove_broker_note(workdir)
         await asyncio.to_thread(broker.stop)
 
 

@@ -10,6 +10,7 @@ from solvus.agent.commandline.paths import LEDGER_OPTION_HELP
 
 if TYPE_CHECKING:
     from solvus.agent.campaign_record import CampaignRecord, ExperimentRecord
+    from solvus.agent.commandline.status_waits import Waits
     from solvus.agent.ledger.ledger import Ledger
     from solvus.agent.ledger.tables import CommandRow
 
@@ -21,46 +22,56 @@ def status(
     ledger: Annotated[str | None, typer.Option(help=LEDGER_OPTION_HELP, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """List the campaigns of a ledger, or the experiments and open orders of one.
+    """List the campaigns of a ledger, or the experiments and open orders of one, and what waits for people.
 
     Example: solvus status gold-decahedron-1
     """
     from solvus.agent.commandline.console import out, print_json
     from solvus.agent.commandline.reading import read_ledger
+    from solvus.agent.commandline.status_waits import as_document
 
     if campaign is None:
         records = read_ledger(ledger, _all_campaigns, as_json=as_json)
         if as_json:
-            print_json([_summary(r) for r in records])
+            print_json([_summary(r) | {"waiting": waits.count} for r, waits in records])
         else:
             out.print(_campaign_table(records))
         return
-    record, commands = read_ledger(ledger, lambda opened: _one_campaign(opened, campaign), as_json=as_json)
+    record, commands, waits = read_ledger(
+        ledger, lambda opened: _one_campaign(opened, campaign), as_json=as_json
+    )
     if as_json:
         experiments = [_experiment(r) for r in record.experiments]
         orders = [_order(row) for row in commands]
-        print_json(_summary(record) | {"all_experiments": experiments, "open_commands": orders})
+        print_json(
+            _summary(record) | {"all_experiments": experiments, "open_commands": orders} | as_document(waits)
+        )
     else:
         _show(record, commands)
+        _show_waits(waits, record.id)
 
 
-async def _all_campaigns(ledger: Ledger) -> list[CampaignRecord]:
+async def _all_campaigns(ledger: Ledger) -> list[tuple[CampaignRecord, Waits]]:
     from sqlmodel import col
 
     from solvus.agent.campaign_record import read_campaign
+    from solvus.agent.commandline.status_waits import read_waits
     from solvus.agent.ledger.tables import CampaignRow
 
     rows = await ledger.rows(CampaignRow, order_by=col(CampaignRow.started_at))
-    return [await read_campaign(ledger, row.campaign) for row in rows]
+    ids = [row.campaign for row in rows]
+    return [(await read_campaign(ledger, i), await read_waits(ledger, i)) for i in ids]
 
 
-async def _one_campaign(ledger: Ledger, campaign: str) -> tuple[CampaignRecord, list[CommandRow]]:
+async def _one_campaign(ledger: Ledger, campaign: str) -> tuple[CampaignRecord, list[CommandRow], Waits]:
     from solvus.agent.campaign_record import read_campaign
+    from solvus.agent.commandline.status_waits import read_waits
     from solvus.agent.ledger.tables import CommandRow
     from solvus.agent.outbox import open_commands
 
     record = await read_campaign(ledger, campaign)
-    return record, open_commands(await ledger.rows(CommandRow, CommandRow.campaign == campaign))
+    commands = open_commands(await ledger.rows(CommandRow, CommandRow.campaign == campaign))
+    return record, commands, await read_waits(ledger, campaign)
 
 
 def _summary(record: CampaignRecord) -> dict[str, Any]:
@@ -108,7 +119,7 @@ def _order(row: CommandRow) -> dict[str, Any]:
     }
 
 
-def _campaign_table(records: list[CampaignRecord]) -> Any:
+def _campaign_table(records: list[tuple[CampaignRecord, Waits]]) -> Any:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
@@ -118,7 +129,8 @@ def _campaign_table(records: list[CampaignRecord]) -> Any:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("found in", no_wrap=True)
     table.add_column("last event (UTC)", no_wrap=True)
-    for record in records:
+    table.add_column("waits for you", no_wrap=True)
+    for record, waits in records:
         s = _summary(record)
         table.add_row(
             record.id,
@@ -128,8 +140,27 @@ def _campaign_table(records: list[CampaignRecord]) -> Any:
             "" if s["distance"] is None else f"{s['distance']:.2f}",
             ", ".join(map(str, record.found)),
             record.last_event_at[:16].replace("T", " "),
+            ", ".join(
+                part
+                for part, there in (
+                    ("paused", waits.paused is not None),
+                    (str(len(waits.questions)), waits.questions),
+                )
+                if there
+            ),
         )
     return table
+
+
+def _show_waits(waits: Waits, campaign: str) -> None:
+    from solvus.agent.commandline.console import out
+    from solvus.agent.commandline.status_waits import as_lines
+
+    lines = as_lines(waits, campaign)
+    if lines:
+        out.print("\nwaiting:", style="bold", highlight=False)
+    for line in lines:
+        out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show(record: CampaignRecord, commands: list[CommandRow]) -> None:

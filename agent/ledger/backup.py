@@ -14,6 +14,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import SQLModel, func, select
 
+from solvus.agent.ledger.control_tables import RequestRow
 from solvus.agent.ledger.engine import LedgerError, as_ledger_error
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import (
@@ -26,7 +27,15 @@ from solvus.agent.ledger.tables import (
 )
 from solvus.agent.ledger.verify import Verification, verify
 
-TABLES: tuple[type[SQLModel], ...] = (EventRow, InboxRow, JournalRow, PatternRow, QuarantineRow, *PROJECTIONS)
+TABLES: tuple[type[SQLModel], ...] = (
+    EventRow,
+    InboxRow,
+    JournalRow,
+    PatternRow,
+    QuarantineRow,
+    RequestRow,
+    *PROJECTIONS,
+)
 CHUNK = 500
 """Rows carried over at a time: patterns are tens of kilobytes each."""
 
@@ -99,7 +108,7 @@ async def restore(file: Path, url: str) -> Verification:
 async def _copy(source: Ledger, target: Ledger) -> None:
     async with source.snapshot() as reading, target.engine.begin() as writing:
         for model in TABLES:
-            if not await source.has(model):  # written before there was such a table
+            if not source.has(model):  # written before there was such a table
                 continue
             table = model.__table__  # type: ignore[attr-defined]
             keys = list(table.primary_key.columns)
@@ -112,7 +121,7 @@ async def _copy(source: Ledger, target: Ledger) -> None:
         if (
             target.engine.dialect.name == "postgresql"
         ):  # numbers it gives out itself must go on after the copied ones
-            for model in (InboxRow, QuarantineRow):
+            for model in (InboxRow, QuarantineRow, RequestRow):
                 await writing.exec_driver_sql(_next_number(model))
 
 

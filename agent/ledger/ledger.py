@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ from solvus.agent.ledger.engine import (
 from solvus.agent.ledger.projections import Change, LedgerEvent, project, upcast, version_of
 from solvus.agent.ledger.tables import PROJECTIONS, EventRow
 
+log = logging.getLogger(__name__)
+
 Clock = Callable[[], datetime]
 Row = TypeVar("Row", bound=SQLModel)
 TABLES: dict[str, type[SQLModel]] = {str(t.__tablename__): t for t in PROJECTIONS}
@@ -54,6 +57,14 @@ def decode(row: EventRow) -> LedgerEvent:
     return LedgerEvent(
         row.seq, row.campaign, row.kind, row.at, upcast(row.kind, row.version, json.loads(row.body))
     )
+
+
+def _about(event: LedgerEvent) -> dict[str, Any]:
+    """What a log line of an event carries besides its kind."""
+    body = event.body
+    number = body.get("number", body.get("experiment"))
+    named = {k: body[k] for k in ("device", "command_id") if k in body}
+    return {"campaign": event.campaign, "experiment": number, "event": event.kind, "seq": event.seq} | named
 
 
 class Step:
@@ -117,6 +128,8 @@ class Ledger:
         self._writer_lock = lock
         self._turn = asyncio.Lock()
         self._head: tuple[int, str] = (0, GENESIS)
+        self._absent: frozenset[str] = frozenset()
+        """Tables that an older Solvus did not make, in a ledger opened for reading."""
 
     @classmethod
     async def claim(cls, url: str, *, clock: Clock = utc_now) -> Self:
@@ -185,6 +198,9 @@ class Ledger:
             await engine.dispose()
             raise
         ledger = cls(engine, clock, None)
+        async with engine.connect() as connection:
+            there = await connection.run_sync(lambda c: set(inspect(c).get_table_names()))
+        ledger._absent = frozenset(TABLES.keys() | {"request", "quarantine"}) - there
         ledger._head = await ledger._read_head()
         return ledger
 
@@ -227,11 +243,12 @@ class Ledger:
                 yield step
                 await session.commit()
             self._head = step.head
+        for event in step.events:
+            log.info("%s", event.kind, extra=_about(event))
 
-    async def has(self, table: type[SQLModel]) -> bool:
-        """Whether the database has this table: a ledger that an older Solvus wrote is read without being migrated."""
-        async with self.engine.connect() as connection:
-            return await connection.run_sync(lambda c: inspect(c).has_table(str(table.__tablename__)))
+    def has(self, table: type[SQLModel]) -> bool:
+        """False for a table of today in a ledger of before it, which is then as good as empty."""
+        return str(table.__tablename__) not in self._absent
 
     async def events(self, campaign: str | None = None) -> list[LedgerEvent]:
         statement = select(EventRow).order_by(col(EventRow.seq))
@@ -242,6 +259,8 @@ class Ledger:
 
     async def rows(self, table: type[Row], *conditions: Any, order_by: Any = None) -> Sequence[Row]:
         """All rows of ``table`` under ``conditions`` (SQLAlchemy expressions)."""
+        if not self.has(table):
+            return ()
         statement = select(table)
         for condition in conditions:
             statement = statement.where(condition)

@@ -61,6 +61,16 @@ KINDS = frozenset(
         "result-received",
         "message-late",
         "message-refused",
+        "question-asked",
+        "approval-given",
+        "question-answered",
+        "experiment-edited",
+        "outcome-resolved",
+        "campaign-paused",
+        "campaign-unpaused",
+        "request-answered",
+        "device-silent",
+        "device-heard",
     }
 )
 
@@ -187,6 +197,63 @@ def _result_received(e: LedgerEvent) -> Iterable[Change]:
     yield Change("command", (e.body["command_id"],), {"pattern_sha256": e.body["pattern_sha256"]})
 
 
+def _question_asked(e: LedgerEvent) -> Iterable[Change]:
+    b = e.body
+    yield Change(
+        "question",
+        (e.campaign, b["number"]),
+        {
+            "subject": b["question"]["subject"],
+            "is_open": True,
+            "since": e.at,
+            "body": canonical(b["question"]),
+            "given": "[]",
+            "answer": None,
+        },
+    )
+
+
+def _approval_given(e: LedgerEvent) -> Iterable[Change]:
+    yield Change("question", (e.campaign, e.body["number"]), {"given": canonical(e.body["given"])})
+
+
+def _question_answered(e: LedgerEvent) -> Iterable[Change]:
+    yield Change(
+        "question",
+        (e.campaign, e.body["number"]),
+        {"is_open": False, "answer": canonical(e.body["answer"])},
+    )
+
+
+def _experiment_edited(e: LedgerEvent) -> Iterable[Change]:
+    yield Change("experiment", (e.campaign, e.body["number"]), {"recipe": canonical(e.body["recipe"])})
+
+
+def _outcome_resolved(e: LedgerEvent) -> Iterable[Change]:
+    yield Change("experiment", (e.campaign, e.body["number"]), {"cause": e.body["cause"]})
+
+
+def _campaign_paused(e: LedgerEvent) -> Iterable[Change]:
+    b = e.body
+    values = {"paused": True, "reason": b["reason"], "by": b["by"], "since": e.at}
+    yield Change("hold", (e.campaign,), values)
+
+
+def _campaign_unpaused(e: LedgerEvent) -> Iterable[Change]:
+    b = e.body
+    values = {"paused": False, "reason": b["reason"], "by": b["by"], "since": e.at}
+    yield Change("hold", (e.campaign,), values)
+
+
+def _request_answered(e: LedgerEvent) -> Iterable[Change]:
+    b = e.body
+    yield Change(
+        "answer",
+        (b["request_id"],),
+        {"campaign": e.campaign, "accepted": b["accepted"], "words": b["words"], "at": e.at},
+    )
+
+
 _REDUCERS: dict[str, Callable[[LedgerEvent], Iterable[Change]]] = {
     "campaign-started": _campaign_started,
     "campaign-resumed": _campaign_resumed,
@@ -199,6 +266,14 @@ _REDUCERS: dict[str, Callable[[LedgerEvent], Iterable[Change]]] = {
     "command-queued": _command_queued,
     "command-moved": _command_moved,
     "result-received": _result_received,
+    "question-asked": _question_asked,
+    "approval-given": _approval_given,
+    "question-answered": _question_answered,
+    "experiment-edited": _experiment_edited,
+    "outcome-resolved": _outcome_resolved,
+    "campaign-paused": _campaign_paused,
+    "campaign-unpaused": _campaign_unpaused,
+    "request-answered": _request_answered,
 }
 
 

@@ -1,5 +1,6 @@
 """The tables. ``ledger_event`` is the ledger; ``inbox``, ``journal``, ``pattern`` and ``quarantine`` hold what came
-from outside; the other three are projections of the ledger, which ``audit verify`` rebuilds and compares.
+from outside; the others are projections of the ledger, which ``audit verify`` rebuilds and compares. What people decide
+has tables of its own (:mod:`solvus.agent.ledger.control_tables`).
 
 JSON is kept as canonical text. Table models do not validate (a property of SQLModel), so everything that enters them
 has been through a pydantic message or domain model first.
@@ -9,6 +10,8 @@ from __future__ import annotations
 
 from sqlalchemy import Index, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
+
+from solvus.agent.ledger.control_tables import CONTROL_PROJECTIONS
 
 
 class EventRow(SQLModel, table=True):
@@ -130,4 +133,4 @@ class CommandRow(SQLModel, table=True):
     body: str = Field(sa_type=Text)
 
 
-PROJECTIONS: tuple[type[SQLModel], ...] = (CampaignRow, ExperimentRow, CommandRow)
+PROJECTIONS: tuple[type[SQLModel], ...] = (CampaignRow, ExperimentRow, CommandRow, *CONTROL_PROJECTIONS)

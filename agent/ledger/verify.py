@@ -10,6 +10,7 @@ from typing import Any
 from sqlmodel import col, select
 
 from solvus.agent.ledger.canonical import GENESIS, chain_hash, sha256_text
+from solvus.agent.ledger.control_words import describe_control
 from solvus.agent.ledger.ledger import TABLES, Ledger, decode
 from solvus.agent.ledger.projections import LedgerEvent, project
 from solvus.agent.ledger.tables import EventRow, InboxRow, PatternRow
@@ -116,7 +117,8 @@ async def verify(ledger: Ledger, *, expected_head: str | None = None) -> Verific
             events = [decode(row) for row in rows]
             expected = rebuild(events)
             for name, table in TABLES.items():
-                problems += _compare(name, expected[name], (await session.exec(select(table))).all())
+                rows_of = (await session.exec(select(table))).all() if ledger.has(table) else ()
+                problems += _compare(name, expected[name], rows_of)
             patterns = (await session.exec(select(PatternRow))).all()
             messages = (await session.exec(select(InboxRow))).all()
             problems += _check_contents(events, patterns, messages)
@@ -156,7 +158,7 @@ def describe(event: LedgerEvent) -> str:  # noqa: C901 -- a flat table, one arm 
         case "message-late" | "message-refused":
             return f"{event.kind.replace('-', ' ')} from {b['device']}{reason}"
         case _:
-            return json.dumps(b, sort_keys=True)[:160]
+            return describe_control(event) or json.dumps(b, sort_keys=True)[:160]
 
 
 def _target(config: dict[str, Any]) -> str:

@@ -47,7 +47,7 @@ def test_the_document_is_whole():
             o for o in document["operations"].values() if o["channel"]["$ref"] == f"#/channels/{name}"
         ]
         assert operation["bindings"]["mqtt"]["retain"] == (name in RETAINED)
-        assert operation["action"] == ("send" if name in ("command", "status") else "receive")
+        assert operation["action"] == ("send" if name in ("command", "status", "halt") else "receive")
 
 
 @pytest.mark.parametrize("channel", [*CHANNELS, "status"])
@@ -56,7 +56,7 @@ def test_each_payload_has_a_schema_that_forbids_more(channel):
     for reference in references(schema):
         follow(schema, reference)
     bodies = [follow(schema, option["$ref"]) for option in schema.get("oneOf", [])] or [schema]
-    assert len(bodies) == (5 if channel == "command" else 1)
+    assert len(bodies) == (6 if channel == "command" else 1)
     for body in bodies:
         assert body["additionalProperties"] is False
         assert {"schema", "message_id", "sent_at", "boot_id"} <= set(body["properties"])

@@ -14,6 +14,7 @@ import yaml
 
 from solvus.agent.commandline.running import BROKER_TRIES, BrokerDied, broker_of
 from solvus.drivers.broker_address import BrokerAddress
+from solvus.drivers.broker_note import read_broker_note
 from solvus.drivers.connection import Connection
 from solvus.drivers.laboratory import Laboratory
 
@@ -52,6 +53,15 @@ async def kill_broker(before: set[int]) -> None:
     async with asyncio.timeout(20.0):
         while children() & mine:  # noqa: ASYNC110 -- another process
             await asyncio.sleep(0.05)
+
+
+async def test_other_programs_find_the_broker_while_it_runs(laboratory: Laboratory, tmp_path: Path) -> None:
+    """`solvus stop --emergency` must not need to be told a port that was chosen at random."""
+    assert read_broker_note(tmp_path) is None
+    async with broker_of(laboratory, tmp_path) as address:
+        assert read_broker_note(tmp_path) == address
+        await reachable(address, "other")
+    assert read_broker_note(tmp_path) is None
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads the children from /proc")

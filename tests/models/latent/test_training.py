@@ -15,7 +15,15 @@ from solvus.models.recognition.training.loop import Progress
 from solvus.models.recognition.training.recipe import RecipeError
 
 TINY = Recipe(
-    particles=24, held_out=12, batch=16, steps=6, width=32, prior_width=32, blocks=1, prior_blocks=1, components=2
+    particles=24,
+    held_out=12,
+    batch=16,
+    steps=6,
+    width=32,
+    prior_width=32,
+    blocks=1,
+    prior_blocks=1,
+    components=2,
 )
 
 
