@@ -23,18 +23,15 @@ ALLOWED = frozenset({E.APPROVED, E.SYNTHESISING})
 def kind_of(recipe: Recipe, space: SearchSpace, kinds: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """The choices of a recipe: recipes that differ only in numbers are of one kind."""
     names = kinds or [p.name for p in space.parameters if isinstance(p, Categorical)]
-    return tuple((name, str(recipe[name])) for name in names)
+    return tuple((name, str(recipe.get(name, "absent"))) for name in names)
 
 
 def distance(a: Recipe, b: Recipe, space: SearchSpace) -> float:
     """Euclidean distance of two recipes in the unit cube of the ordered parameters; a different choice counts 1."""
-    steps = []
-    for p in space.parameters:
-        if isinstance(p, Categorical):
-            steps.append(float(a[p.name] != b[p.name]))
-        else:
-            steps.append(p.code(float(a[p.name])) - p.code(float(b[p.name])))
-    return float(np.linalg.norm(np.array(steps)))
+    apart = np.array(space.encode(a)) - np.array(space.encode(b))
+    choices = list(space.categorical)
+    apart[choices] = apart[choices] != 0.0
+    return float(np.linalg.norm(apart))
 
 
 def _why(

@@ -37,4 +37,4 @@ def front(observations: Sequence[Observation], target: TargetDescriptors) -> lis
     no_worse = (distances[:, None] <= distances[None]).all(-1)
     better = (distances[:, None] < distances[None]).any(-1)
     beaten = (no_worse & better).any(0)
-    return [o for o, lost in zip(ok, beaten.tolist(), strict=True) if not lost]
+    return [o for o, lost in zip(ok, np.atleast_1d(beaten).tolist(), strict=True) if not lost]
