@@ -68,8 +68,12 @@ def test_a_map(measured: Path, tmp_path: Path, ending: str) -> None:
     if ending == "html":
         text = output.read_text()
         assert "__DATA__" not in text
-        assert "http" not in text.replace("http://www.w3.org/2000/svg", "")  # nothing is loaded from elsewhere
-        data = json.loads(text.partition("const data = ")[2].partition(";\nconst svg")[0].replace("<\\/", "</"))
+        assert "http" not in text.replace(
+            "http://www.w3.org/2000/svg", ""
+        )  # nothing is loaded from elsewhere
+        data = json.loads(
+            text.partition("const data = ")[2].partition(";\nconst svg")[0].replace("<\\/", "</")
+        )
         assert {p["name"] for p in data["patterns"]} == {"gold"}
         assert any(point["atoms"] for point in data["points"])
 

@@ -33,9 +33,12 @@ def test_every_geometry_of_the_peer_is_a_construction(stride: int) -> None:
 
 
 def _written(kind: str, positions: np.ndarray, n_atoms: int) -> bool:
-    name = {"octahedron": "fcc", "hcp": "layers", "icosahedron": "icosahedral", "decahedron": "decahedral"}.get(
-        kind, kind
-    )
+    name = {
+        "octahedron": "fcc",
+        "hcp": "layers",
+        "icosahedron": "icosahedral",
+        "decahedron": "decahedral",
+    }.get(kind, kind)
     packing = PACKINGS[name]
     x = positions - positions.mean(axis=0)
     if kind == "decahedron":
@@ -52,9 +55,7 @@ def _written(kind: str, positions: np.ndarray, n_atoms: int) -> bool:
         for order in itertools.permutations(packing.alike) if packing.layered else [packing.alike]:
             limits = heights.copy()
             limits[list(packing.alike)] = heights[list(order)]
-            made = Construction(
-                name, centre, tuple(limits + 1e-3), letters=HCP if packing.layered else ""
-            )
+            made = Construction(name, centre, tuple(limits + 1e-3), letters=HCP if packing.layered else "")
             if made.n_atoms == n_atoms and np.abs(np.sort(pdist(made.positions)) - wanted).max() < 5e-3:
                 return True
     return False

@@ -15,7 +15,15 @@ from solvus.models.recognition.training.loop import Progress
 from solvus.models.recognition.training.recipe import RecipeError
 
 TINY = Recipe(
-    particles=24, held_out=12, batch=16, steps=6, width=32, prior_width=32, blocks=1, prior_blocks=1, components=2
+    particles=24,
+    held_out=12,
+    batch=16,
+    steps=6,
+    width=32,
+    prior_width=32,
+    blocks=1,
+    prior_blocks=1,
+    components=2,
 )
 
 
@@ -28,14 +36,14 @@ def test_particles_follow_from_the_seed() -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def stop(progress: Progress) -> None:
         if progress.step == 3:
-            raise Enough
+            raise EnoughError
 
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         train(tmp_path / "one", TINY, processes=1, watch=Watch(step=stop))
     interrupted = train(tmp_path / "one", TINY, processes=1)
     whole = train(tmp_path / "two", TINY, processes=1)
