@@ -180,7 +180,7 @@ def walk_between(
 ) -> None:
     """Decode the way between two structures, and check that each step is one that atoms could take.
 
-    Example: solvus latent walk "Au fcc-sphere-201" "Au hcp-sphere-323" --steps 9 -o way
+    Example: solvus latent walk "Au fcc-sphere-201" "Au hcp-sphere-293" --steps 9 -o way
     """
     from solvus.models.latent.walk import place_of, walk
     from solvus.models.structures.library import LibraryError, require_metal

@@ -125,7 +125,7 @@ def test_weights_of_another_recogniser_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="made for the recogniser recognition-of-another"):
         read(tmp_path / "autoencoder.safetensors")
     description.write_text(json.dumps({**document, "tensors": "0" * 64}))
-    with pytest.raises(WeightsError, match="not the file that autoencoder.json describes"):
+    with pytest.raises(WeightsError, match="not the file that"):
         read(tmp_path / "autoencoder.safetensors")
     (tmp_path / "autoencoder.safetensors").unlink()
     with pytest.raises(WeightsError, match="missing; make it with solvus train autoencoder"):

@@ -36,14 +36,14 @@ def test_particles_follow_from_the_seed() -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_run_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     def stop(progress: Progress) -> None:
         if progress.step == 3:
-            raise Enough
+            raise EnoughError
 
-    with pytest.raises(Enough):
+    with pytest.raises(EnoughError):
         train(tmp_path / "one", TINY, processes=1, watch=Watch(step=stop))
     interrupted = train(tmp_path / "one", TINY, processes=1)
     whole = train(tmp_path / "two", TINY, processes=1)
