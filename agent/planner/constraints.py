@@ -81,7 +81,7 @@ class LinearConstraint(_Limits):
 
     def amount(self, values: Mapping[str, Any], equals: Callable[[str, str], Any]) -> Any:
         total: Any = 0.0
-        for name, coefficient in self.coefficients.items():
+        for name, coefficient in sorted(self.coefficients.items()):
             total = total + coefficient * values[name]
         return total
 

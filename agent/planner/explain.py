@@ -183,7 +183,7 @@ def _coordinate_names(space: SearchSpace, fitted: Fitted) -> list[str]:
     names = [c.name for c in space.coordinates]
     for i, _ in fitted.model.lift.tables:
         parameter = space.coordinates[i].parameter
-        names += [f"{names[i]}.{name}" for name in getattr(parameter, "descriptors", {})]
+        names += [f"{names[i]}.{name}" for name in sorted(getattr(parameter, "descriptors", {}))]
     names += ["order"] if fitted.drift else []
     return names + (["campaign"] if fitted.table.earlier else [])
 

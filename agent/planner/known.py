@@ -114,7 +114,8 @@ class Table:
         parameter = self.space.coordinates[i].parameter
         if not isinstance(parameter, Categorical) or not parameter.descriptors:
             return None
-        numbers = torch.tensor(list(parameter.descriptors.values()), dtype=torch.float64).T
+        described = [numbers for _, numbers in sorted(parameter.descriptors.items())]
+        numbers = torch.tensor(described, dtype=torch.float64).T
         low, high = numbers.amin(0), numbers.amax(0)
         return (numbers - low) / (high - low)
 

@@ -103,9 +103,10 @@ class Output:
 
 
 def outputs_of(target: TargetDescriptors) -> tuple[Output, ...]:
-    """Everything that has to be modelled for a target: what has a goal first."""
-    found = [Output(name, goal, target.bounds.get(name)) for name, goal in target.goals.items()]
-    for name, bound in target.bounds.items():
+    """Everything that has to be modelled for a target: what has a goal first, by name, because a ledger keeps no order
+    of keys and a proposal must not depend on it."""
+    found = [Output(name, goal, target.bounds.get(name)) for name, goal in sorted(target.goals.items())]
+    for name, bound in sorted(target.bounds.items()):
         if name not in target.goals:
             limit = bound.limits[0]
             tolerance = BOUND_TOLERANCE * (1.0 if name.startswith("fraction:") else abs(limit) or 1.0)
