@@ -250,7 +250,7 @@ LARGE = [
 ]
 
 
-@settings(max_examples=120, suppress_health_check=LARGE)
+@settings(max_examples=80, suppress_health_check=LARGE)
 @given(message=hostile())
 def test_a_few_hostile_messages(agent: Agent, message: Inbound) -> None:
     is_taken_or_refused(agent, message)
@@ -309,7 +309,7 @@ def hostile_commands(draw: st.DrawFn) -> bytes:
             return said.encode()
 
 
-@settings(max_examples=40, suppress_health_check=LARGE)
+@settings(max_examples=25, suppress_health_check=LARGE)
 @given(payloads=st.lists(hostile_commands(), min_size=1, max_size=5))
 def test_a_device_moves_for_no_hostile_command(tmp_path: Path, payloads: list[bytes]) -> None:
     async def throw() -> None:
