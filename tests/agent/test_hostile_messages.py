@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -247,7 +250,7 @@ LARGE = [
 ]
 
 
-@settings(max_examples=120, suppress_health_check=LARGE)
+@settings(max_examples=80, suppress_health_check=LARGE)
 @given(message=hostile())
 def test_a_few_hostile_messages(agent: Agent, message: Inbound) -> None:
     is_taken_or_refused(agent, message)
@@ -306,7 +309,7 @@ def hostile_commands(draw: st.DrawFn) -> bytes:
             return said.encode()
 
 
-@settings(max_examples=40, suppress_health_check=LARGE)
+@settings(max_examples=25, suppress_health_check=LARGE)
 @given(payloads=st.lists(hostile_commands(), min_size=1, max_size=5))
 def test_a_device_moves_for_no_hostile_command(tmp_path: Path, payloads: list[bytes]) -> None:
     async def throw() -> None:
@@ -409,3 +412,14 @@ async def test_a_campaign_under_a_barrage_on_a_real_broker(
     events = await ledger.rows(EventRow)
     assert len(events) < 300, "rubbish does not fill the chain"
     await ledger.close()
+
+
+@pytest.mark.slow
+def test_fuzzing_guided_by_coverage_finds_nothing() -> None:
+    if importlib.util.find_spec("atheris") is None:
+        pytest.skip("atheris is not installed (pip install solvus[fuzz])")
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.agent.fuzz_messages", "-runs=10000", "-seed=1", "-max_len=2000"]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "Done 10000 runs" in ended.stderr

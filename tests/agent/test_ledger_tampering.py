@@ -63,7 +63,7 @@ def tampered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tampered]:
 SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
 
-@settings(max_examples=40, suppress_health_check=SLOW)
+@settings(max_examples=20, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_change_of_any_row_is_named(tampered: Tampered, data: st.DataObject) -> None:
     seq = data.draw(st.integers(1, tampered.events))
@@ -73,7 +73,7 @@ def test_a_change_of_any_row_is_named(tampered: Tampered, data: st.DataObject) -
     assert any(f"event {seq}" in problem for problem in found.problems), found.problems
 
 
-@settings(max_examples=15, suppress_health_check=SLOW)
+@settings(max_examples=8, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_removed_row_and_a_changed_order_are_named(tampered: Tampered, data: st.DataObject) -> None:
     seq = data.draw(st.integers(1, tampered.events - 1))
