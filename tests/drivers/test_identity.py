@@ -77,7 +77,7 @@ def configure(folder: Path, port: int, *more: str) -> dict[str, Any]:
     return json.loads(result.stdout)
 
 
-@pytest.fixture(params=["passwords", "certificates"])
+@pytest.fixture(params=["passwords", pytest.param("certificates", marks=pytest.mark.slow)])
 def secured(request: pytest.FixtureRequest, tmp_path: Path, mosquitto: Path) -> Iterator[Secured]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
