@@ -138,6 +138,8 @@ class Construction:
         """Whether both have equal numbers of atoms at equal distances from the centre and from one another."""
         if self.n_atoms != other.n_atoms:
             return False
+        if self.n_atoms < 2:
+            return True
         ours, theirs = (np.sort(np.linalg.norm(c.sites, axis=1)) for c in (self, other))
         if np.abs(ours - theirs).max() > SLACK:
             return False

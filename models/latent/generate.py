@@ -51,7 +51,7 @@ Floats = NDArray[np.float64]
 R_RANGE = (1.6, 30.0)
 SAMPLES = 160
 REFINED, SHOWN, RESTRAINED = 12, 5, 3
-ROUNDS, PARENTS = 4, 5
+ROUNDS, PARENTS = 9, 7
 """Rounds in which relatives of the best are looked at, and how many have theirs looked at in one."""
 SAME_SIZE, EACH = 0.06, 2
 """Logarithm of the ratio of numbers of atoms within which two structures of a family are alike, and how many alike ones

@@ -158,7 +158,7 @@ def ladder(particle: Particle) -> list[Particle]:
     if particle.construction.centre == ELSEWHERE and particle.construction.kind.eccentric:
         return found
     for shape in (particle.construction, _sphere(particle.construction)):
-        for factor in LADDER:
+        for factor in LADDER if shape.n_atoms >= FEWEST else ():
             if FEWEST <= factor * particle.n_atoms <= MOST:
                 found += [Particle.of(other) for other in resized(shape, factor=factor)[:1]]
     return found
