@@ -16,7 +16,7 @@ from solvus.agent.planner.observations import Mode, Observation
 from solvus.agent.planner.outputs import outputs_of
 from solvus.agent.planner.search_space import Categorical, Continuous, SearchSpace
 from solvus.agent.planner.suggest import EarlierCampaign, PlannerError, PlanRequest, suggest
-from solvus.agent.planner.surrogate import _Problem, Noise
+from solvus.agent.planner.surrogate import Noise, _Problem
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 
@@ -109,9 +109,7 @@ def test_a_contradiction_counts_less_unless_it_is_among_the_best() -> None:
 
 
 def test_a_laboratory_that_drifts_is_seen_as_it_is_now() -> None:
-    drifting = [
-        observed(i, x, y, length(x, y) + 0.006 * i) for i, (x, y) in enumerate(points(30), start=1)
-    ]
+    drifting = [observed(i, x, y, length(x, y) + 0.006 * i) for i, (x, y) in enumerate(points(30), start=1)]
     fitted = model_of(table(drifting), AIM, seed=0)
     assert fitted.drift
     assert expected(fitted, 0.5, 0.5) == pytest.approx(length(0.5, 0.5) + 0.18, abs=0.03)
@@ -224,9 +222,9 @@ def test_a_bound_is_kept_and_told() -> None:
             "bond_length": Descriptor(mean=2.8 + 0.4 * x + 0.3 * y, sd=0.002),
             "fraction:fcc": Descriptor(mean=float(pure), sd=0.02),
         }
-        made.append(
-            Observation(experiment=i, recipe={"x": x, "y": y}, outcome="ok", descriptors=descriptors)
-        )
-    [proposal] = suggest(PlanRequest(space=SPACE, target=target, observations=tuple(made), seed=2, proposed=24))
+        made.append(Observation(experiment=i, recipe={"x": x, "y": y}, outcome="ok", descriptors=descriptors))
+    [proposal] = suggest(
+        PlanRequest(space=SPACE, target=target, observations=tuple(made), seed=2, proposed=24)
+    )
     assert proposal.bounds_kept is not None and proposal.bounds_kept > 0.5
     assert float(proposal.recipe["x"]) < 0.46 and "keeps to the bounds" in proposal.explanation

@@ -152,7 +152,12 @@ def test_constraints_and_conditions_are_told_in_one_sentence() -> None:
         ({"parameters": (Fixed(name="x", value=1.0),)}, "all are fixed"),
         ({"parameters": (T.model_copy(update={"when": When(parameter="y", one_of=(1.0,))}),)}, "y is none"),
         (
-            {"parameters": (SOLVENT, T.model_copy(update={"when": When(parameter="solvent", one_of=("oil",))}))},
+            {
+                "parameters": (
+                    SOLVENT,
+                    T.model_copy(update={"when": When(parameter="solvent", one_of=("oil",))}),
+                )
+            },
             "its condition cannot hold",
         ),
         ({"constraints": (LinearConstraint(coefficients={"q": 1.0}, upper=1.0),)}, "q is no number"),
@@ -175,12 +180,22 @@ def test_bad_spaces_are_refused(changes: dict[str, Any], words: str) -> None:
         (lambda: Ordinal(name="o", levels=(1.0, "a")), "use one kind"),
         (lambda: Categorical(name="c", choices=("a", "b"), descriptors={"p": (1.0,)}), "give one for each"),
         (lambda: Categorical(name="c", choices=("a", "b"), descriptors={"p": (1.0, 1.0)}), "same for all"),
-        (lambda: Mixture(name="m", components=(Component(name="a", lower=0.6), Component(name="b", lower=0.5))), "nothing"),
         (
-            lambda: Mixture(name="m", components=(Component(name="a", upper=0.4), Component(name="b", upper=0.5))),
+            lambda: Mixture(
+                name="m", components=(Component(name="a", lower=0.6), Component(name="b", lower=0.5))
+            ),
+            "nothing",
+        ),
+        (
+            lambda: Mixture(
+                name="m", components=(Component(name="a", upper=0.4), Component(name="b", upper=0.5))
+            ),
             "do not add up",
         ),
-        (lambda: Mixture(name="m", components=(Component(name="a"), Component(name="b")), step=0.3), "no multiple"),
+        (
+            lambda: Mixture(name="m", components=(Component(name="a"), Component(name="b")), step=0.3),
+            "no multiple",
+        ),
         (lambda: LinearConstraint(coefficients={"T": 1.0}, lower=1.0, upper=1.0), "are a mixture"),
         (lambda: LinearConstraint(coefficients={"T": 1.0}), "has no limit"),
         (lambda: NonlinearConstraint(expression="__import__('os')", upper=1.0), "no arithmetic"),
