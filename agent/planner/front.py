@@ -36,5 +36,5 @@ def front(observations: Sequence[Observation], target: TargetDescriptors) -> lis
     distances = np.array(rows)
     no_worse = (distances[:, None] <= distances[None]).all(-1)
     better = (distances[:, None] < distances[None]).any(-1)
-    beaten = (no_worse & better).any(0)
-    return [o for o, lost in zip(ok, np.atleast_1d(beaten).tolist(), strict=True) if not lost]
+    beaten = np.flatnonzero((no_worse & better).any(0)).tolist()
+    return [o for i, o in enumerate(ok) if i not in beaten]

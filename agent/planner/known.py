@@ -162,7 +162,7 @@ def _reading(weight: float, descriptors: Mapping[str, Descriptor], outputs: tupl
             pairs.append(output.to_model(descriptors[output.name]))
         except ValueError as error:
             raise ReadingError(str(error)) from error
-    numbers = torch.tensor(pairs, dtype=torch.float64)
+    numbers = torch.tensor(pairs, dtype=torch.float64).reshape(-1, 2)
     return Reading(weight, numbers[:, 0], numbers[:, 1])
 
 

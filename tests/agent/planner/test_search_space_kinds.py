@@ -121,6 +121,10 @@ def test_draws_from_a_mixture_are_even_over_the_simplex() -> None:
     assert drawn.std(0) == pytest.approx([math.sqrt(1 / 18)] * 3, abs=0.02)
 
 
+def two(*components: Component) -> Mixture:
+    return Mixture(name="m", components=components)
+
+
 T, N = Continuous(name="T", lower=20, upper=90), Integer(name="n", lower=1, upper=5)
 SOLVENT = Categorical(name="solvent", choices=("water", "ethanol"))
 
