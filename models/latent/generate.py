@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from solvus.models.latent.coarse import Look, Peaks
 from solvus.models.latent.decode import decoded
-from solvus.models.latent.growth import ladder, relatives
+from solvus.models.latent.growth import ladder, relatives, spheres
 from solvus.models.latent.packings import ELSEWHERE
 from solvus.models.latent.particle import Particle
 from solvus.models.latent.placing import invariants_of, placed, places_of
@@ -179,7 +179,9 @@ def generate(
     if not particles:
         raise PatternError("pattern: no structure could be decoded for it")
     found = search.looked(particles, search.wide())
-    rungs = [rung for one in _varied(found, CLIMBED) for rung in ladder(one.particle)]
+    rungs = [
+        rung for one in _varied(found, CLIMBED) for rung in (*ladder(one.particle), *spheres(one.particle))
+    ]
     found = _merged(found, search.looked(search.fresh(rungs), search.wide()))
     for _ in range(ROUNDS):
         leaders, parents_wanted = _effort(found[0].particle)

@@ -164,6 +164,21 @@ def ladder(particle: Particle) -> list[Particle]:
     return found
 
 
+def spheres(particle: Particle) -> list[Particle]:
+    """Of the same packing and about the same number of atoms, about each of its special positions."""
+    construction = particle.construction
+    if construction.centre == ELSEWHERE and construction.kind.eccentric:
+        return []
+    shape = _sphere(construction)
+    if shape.n_atoms < FEWEST:
+        return []
+    return [
+        Particle.of(other)
+        for name in construction.kind.centres
+        for other in resized(replace(shape, centre=name), shape)[:4]
+    ]
+
+
 def _sphere(construction: Construction) -> Construction:
     """Of the same packing, centre and number of atoms."""
     radius = radius_of(construction.packing, construction.n_atoms)
@@ -186,7 +201,10 @@ def _centres(construction: Construction) -> Iterator[Particle]:
 
 
 def _stackings(construction: Construction) -> Iterator[Particle]:
-    """One layer turned from h to c or back; nothing where a cluster is no stacking."""
+    """One layer turned from h to c or back, or all moved by one; nothing where a cluster is no stacking."""
+    if construction.letters:
+        for letters in (construction.letters[1:] + "c", "c" + construction.letters[:-1]):
+            yield Particle.of(replace(construction, letters=letters))
     inner = sorted(construction.layers, key=abs)[:SHELLS]
     for layer in inner:
         place = layer + DEEPEST

@@ -233,7 +233,7 @@ async def test_a_ledger_of_before_is_read_and_verified(tmp_path: Path) -> None:
     async with writing.engine.begin() as connection:
         for table in ("request", "answer", "question", "hold"):
             await connection.execute(text(f"DROP TABLE {table}"))
-        await connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        await connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     await writing.close()
     old = await Ledger.open(url, write=False)
     assert (await verify(old)).problems == ()

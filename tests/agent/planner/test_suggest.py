@@ -296,7 +296,7 @@ class TestPlanner:
             planner.ingest([observed(recipe, 1), observed(recipe, 1)])
         assert planner.request.observations == ()
         incomplete = Observation(experiment=1, recipe=recipe, outcome="ok")
-        with pytest.raises(PlannerError, match="fraction:fcc is missing"):
+        with pytest.raises(PlannerError, match="diameter is missing"):
             planner.ingest([incomplete])
 
     def test_pending_recipes_are_checked(self) -> None:
