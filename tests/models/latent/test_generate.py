@@ -83,7 +83,7 @@ def test_measured_patterns(shared: Path, name: str, metal: str, family: str, r_w
     assert (first.particle.family, first.elements) == (family, (metal,))
     assert first.r_w <= r_w
     if metal == "Pt":
-        # A plain sphere of 29 angstrom is what others find. With a Qdamp that nobody states, polyhedra of up to 39 fit a
+        # Others find a plain sphere of 29 angstrom. With a Qdamp that nobody states, polyhedra of up to 39 fit a
         # little better.
         assert 26.0 <= first.diameter <= 41.0
 
