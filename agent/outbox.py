@@ -90,7 +90,9 @@ class Outbox:
     async def _publish_queued(self, row: CommandRow, present: frozenset[str]) -> None:
         order = Execute.model_validate_json(row.body)
         expired = self._clock() > order.expires_at
-        if expired and row.command_id not in self._published_at:
+        # Of an earlier run nobody knows whether it had sent the order when it was killed.
+        surely_unsent = order.boot_id == self._boot_id and row.command_id not in self._published_at
+        if expired and surely_unsent:
             await self._end(row, C.EXPIRED, "it waited in the outbox until it expired")
         elif expired or (row.device in present and await self._send_order(row, order)):
             # One that was sent without the broker's confirmation may have arrived: the device is asked.
