@@ -147,25 +147,43 @@ class Construction:
             np.abs(np.sort(pdist(self.sites)) - np.sort(pdist(other.sites))).max() < SLACK
         )
 
-    @cached_property
+    @property
     def faces(self) -> int:
         """How many different limits are needed to say the particle's shape: one for a sphere or an octahedron, more
         where several forms cut or where forms that a rotation exchanges lie at different heights."""
+        return self._different(self._cutting, np.array(self.tight.heights))
+
+    @property
+    def lean(self) -> Construction:
+        """The same particle without the limits that others make superfluous: a sphere is a sphere in every size."""
+        limits = self.tight.heights
+        heights = tuple(h if form in self._cutting else math.inf for form, h in enumerate(limits))
+        found = replace(self.tight, heights=heights)
+        return found if math.isfinite(found.reach) else self.tight
+
+    @cached_property
+    def _cutting(self) -> list[int]:
+        """Forms that shape the particle."""
         limits = np.array(self.tight.heights)
         around = self.near(float(np.linalg.norm(self.sites, axis=1).max()) + TOUCHING + 1.0)
         under = self.kind.heights(around) <= limits + SLACK
         forms = list(range(len(limits)))
-        return min(self._needed(under, order, limits) for order in (forms, forms[::-1]))
+        kept = [self._needed(under, order) for order in (forms, forms[::-1])]
+        return min(kept, key=lambda forms: self._different(forms, limits))
 
-    def _needed(self, under: NDArray[np.bool_], order: list[int], limits: Floats) -> int:
-        """Limits left when those that the others make superfluous are dropped in the order given."""
+    def _different(self, forms: list[int], limits: Floats) -> int:
+        """How many different numbers the limits of these forms are."""
+        alike = {round(float(limits[form]), 2) for form in forms if form in self.kind.alike}
+        return len(alike) + sum(form not in self.kind.alike for form in forms)
+
+    def _needed(self, under: NDArray[np.bool_], order: list[int]) -> list[int]:
+        """Forms left when those that the others make superfluous are dropped in the order given."""
         kept = list(order)
         for form in order:
             without = [other for other in kept if other != form]
             if without and under[:, without].all(axis=1).sum() == self.n_atoms:
                 kept = without
-        alike = {round(float(limits[form]), 2) for form in kept if form in self.kind.alike}
-        return len(alike) + sum(form not in self.kind.alike for form in kept)
+        return kept
 
     @cached_property
     def layers(self) -> frozenset[int]:

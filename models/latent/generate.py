@@ -66,6 +66,8 @@ DISPLACEMENTS = (0.003, 0.006, 0.011, 0.02, 0.035)
 """angstrom^2, of the first look."""
 SHIFTS, WIDER = (-0.002, -0.001, 0.0, 0.001, 0.002), (0.85, 1.0, 1.2)
 """Relative changes of bond length and displacement in later looks."""
+THOROUGH = 2
+"""Of the parents, those whose every stacking is looked at."""
 CLIMBED = 6
 """Structures of which other sizes are looked at: a network that errs in the size is not the last word."""
 HUGE, ENORMOUS = 1500, 5000
@@ -192,7 +194,11 @@ def generate(
         if not parents:
             break
         search.grown |= {parent.particle.key for parent in parents}
-        grown = [relative for parent in parents for relative in relatives(parent.particle)]
+        grown = [
+            relative
+            for place, parent in enumerate(parents)
+            for relative in relatives(parent.particle, thorough=place < THOROUGH)
+        ]
         found = _merged(found, search.looked(search.fresh(grown), peaks))
     return search.answer(_last(found))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ SHELLS = 8
 """Outermost shells that are taken away, and nearest that are added."""
 LADDER = (0.12, 0.2, 0.3, 0.45, 0.67, 1.0, 1.5, 2.25)
 """Factors on the number of atoms."""
+LEAST_LIMIT = 0.25
+"""Bond lengths: what a height of zero, of a single plane, is taken for."""
+FEW_LAYERS = 6
 SIZES = 3
 """Larger and smaller ones of the same shape."""
 LARGE = 1500
@@ -37,10 +41,11 @@ LOOSE = 1.15
 SHELL = 1e-4
 
 
-def relatives(particle: Particle) -> list[Particle]:
-    """Distinct structures beside the one given."""
+def relatives(particle: Particle, *, thorough: bool = False) -> list[Particle]:
+    """Distinct structures beside the one given; ``thorough`` : with every stacking of few layers."""
     found: dict[tuple[int, int, int], Particle] = {}
-    for relative in _all(particle):
+    others = every_stacking(particle.construction) if thorough else ()
+    for relative in (*_all(particle), *others):
         if relative.n_atoms >= FEWEST and relative.key != particle.key:
             found.setdefault(relative.key, relative)
     return list(found.values())
@@ -88,7 +93,7 @@ def _shells(particle: Particle) -> Iterator[Particle]:
 
 
 def _limits(construction: Construction) -> Floats:
-    return np.asarray(np.maximum(np.array(construction.tight.heights), 0.25))
+    return np.asarray(np.maximum(np.array(construction.tight.heights), LEAST_LIMIT))
 
 
 def _first(shell: NDArray[np.int64], order: Floats) -> list[int]:
@@ -139,7 +144,8 @@ def resized(
     factor : on the number of atoms.
     """
     like = like or construction
-    heights, atoms = _limits(like), factor * like.n_atoms
+    heights = np.maximum(np.array(like.lean.heights), LEAST_LIMIT)
+    atoms = factor * like.n_atoms
     reach = 1.25 * float(np.linalg.norm(like.sites, axis=1).max()) * max(1.0, factor) ** (1.0 / 3.0) + 1.2
     sites = construction.near(reach)
     gauge = np.sort((PACKINGS[construction.packing].heights(sites) / heights).max(axis=1))
@@ -198,6 +204,20 @@ def _centres(construction: Construction) -> Iterator[Particle]:
         if name != construction.centre:
             for other in resized(replace(construction, centre=name), construction)[:2]:
                 yield Particle.of(other)
+
+
+def every_stacking(construction: Construction) -> list[Particle]:
+    """All stackings of a particle of at most ``FEW_LAYERS`` layers whose letters matter; nothing for others."""
+    inner = sorted(construction.layers)
+    if not construction.letters or not 0 < len(inner) <= FEW_LAYERS:
+        return []
+    found = []
+    for word in product("hc", repeat=len(inner)):
+        letters = list(construction.letters)
+        for layer, letter in zip(inner, word, strict=True):
+            letters[layer + DEEPEST] = letter
+        found.append(Particle.of(replace(construction, letters="".join(letters))))
+    return found
 
 
 def _stackings(construction: Construction) -> Iterator[Particle]:
