@@ -185,13 +185,15 @@ class Agent:
         return self.runner.run(self._hear(message))
 
     async def _hear(self, message: Inbound) -> str:
-        before = self.counts
-        began = asyncio.get_running_loop().time()
+        if (
+            self.heard % 50 == 0
+        ):  # before it is counted: working through the inbox refuses some of what was kept
+            await self.wire.attend()
+            self.counts = await self._counts()
+        self.heard += 1
+        before, began = self.counts, asyncio.get_running_loop().time()
         await self.wire._receive(message)
         await self.wire._inbox.quarantine.write()
-        self.heard += 1
-        if self.heard % 50 == 0:
-            await self.wire.attend()
         self.slowest = max(self.slowest, asyncio.get_running_loop().time() - began)
         after = self.counts = await self._counts()
         if after[0] > before[0]:
