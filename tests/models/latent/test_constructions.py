@@ -81,7 +81,7 @@ def test_a_letter_turns_the_stacking() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_drawn_particles_are_whole_and_tight(seed: int) -> None:
     found = drawn(np.random.default_rng((7, seed)))
     assert found.n_atoms == len(found.tight.sites)
