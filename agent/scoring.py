@@ -92,12 +92,15 @@ class TargetDescriptors(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    goals: dict[str, Goal] = Field(min_length=1)
+    goals: dict[str, Goal]
+    """May be empty beside bounds, where nothing is aimed at: to explore within them."""
     bounds: dict[str, Bound] = {}
     family: str | None = None
 
     @model_validator(mode="after")
     def _names_are_given(self) -> Self:
+        if not self.goals and not self.bounds:
+            raise ValueError("goals: there is none; give at least one")
         if any(not name.strip() for name in (*self.goals, *self.bounds)):
             raise ValueError("goals: a goal without a name; give the name of a descriptor")
         return self

@@ -13,6 +13,7 @@ from torch import Tensor
 from solvus.agent.planner.expressions import evaluate
 from solvus.agent.planner.feasibility import Feasibility
 from solvus.agent.planner.known import encoded
+from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.modelling import Fitted
 from solvus.agent.planner.observations import Alternative, Check, Distance, Neighbour, Observation, Proposal
 from solvus.agent.planner.outputs import distance_squared, natural
@@ -127,18 +128,35 @@ def nearest(space: SearchSpace, ok: Sequence[Observation], x: Tensor) -> tuple[N
     return tuple(Neighbour(experiment=ok[i].experiment, distance=float(distances[i])) for i in order)
 
 
-def checks_of(space: SearchSpace, recipe: Recipe) -> tuple[Check, ...]:
-    """Every constraint with what it comes to."""
+def checks_of(space: SearchSpace, recipe: Recipe, limits: PlanLimits | None = None) -> tuple[Check, ...]:
+    """Every constraint with what it comes to; of the limits, those of the device that may make it."""
+
+    def equals(name: str, choice: str) -> float:
+        return float(recipe.get(name) == choice)
+
     numbers = space.numbers(recipe)
-    return tuple(
+    device = None if limits is None else limits.device_for(space, recipe)
+    constraints = (*space.constraints, *(() if device is None else device.constraints))
+    found = [
         Check(
             constraint=constraint.text,
-            amount=float(constraint.amount(numbers, lambda name, choice: float(recipe.get(name) == choice))),
+            amount=float(constraint.amount(numbers, equals)),
             lower=constraint.lower,
             upper=constraint.upper,
         )
-        for constraint in space.constraints
-    )
+        for constraint in constraints
+        if constraint.applies(equals)
+    ]
+    if device is not None and limits is not None:
+        for name, step in device.steps.items():
+            steps = [
+                abs(float(recipe[name]) - float(anchor[name]))
+                for anchor in device.anchors(limits.waiting)
+                if name in recipe and name in anchor
+            ]
+            if steps:
+                found.append(Check(constraint=f"step of {name}", amount=max(steps), upper=step))
+    return tuple(found)
 
 
 def cost_of(cost: str | None, space: SearchSpace, recipe: Recipe) -> float | None:
