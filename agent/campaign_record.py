@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from solvus.agent.campaign import Campaign
 from solvus.agent.decide import Experiment, confirmed
-from solvus.agent.jobs import ResolvedTarget
+from solvus.agent.jobs import EXPLORATION, ResolvedTarget
 from solvus.agent.ledger.engine import LedgerError
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.projections import LedgerEvent
@@ -69,6 +69,8 @@ class CampaignRecord:
     def target(self) -> str:
         """The target as it was written in the campaign file."""
         wanted = self.campaign.target
+        if wanted is None:
+            return EXPLORATION
         return str(wanted.structure or wanted.file or wanted.pattern)
 
     @property
@@ -154,8 +156,14 @@ async def read_pattern(ledger: Ledger, record: ExperimentRecord | None) -> Patte
     return Pattern.model_validate_json(rows[0].body) if rows else None
 
 
+def latest_target(events: Sequence[LedgerEvent]) -> dict[str, Any]:
+    """What the ledger keeps of a campaign's target, the latest where it was aimed at another."""
+    kept = [e.body["target"] for e in events if e.kind in ("campaign-started", "campaign-retargeted")]
+    return dict(kept[-1])
+
+
 async def read_target(ledger: Ledger, campaign_id: str) -> ResolvedTarget:
-    """The target of a campaign, as it was resolved when the campaign began.
+    """The target of a campaign, as it was resolved when the campaign began or was last aimed at another.
 
     Raises
     ------
@@ -163,8 +171,10 @@ async def read_target(ledger: Ledger, campaign_id: str) -> ResolvedTarget:
         When the ledger does not hold the target's pattern: one of before 0.1.0 does not.
     """
     events = await ledger.events(campaign_id)
-    recorded = dict(next(e for e in events if e.kind == "campaign-started").body["target"])
+    recorded = dict(latest_target(events))
     sha256 = recorded.pop("pattern_of_target")
+    if sha256 is None:
+        return ResolvedTarget.model_validate(recorded | {"pattern": None})
     rows = await ledger.rows(PatternRow, PatternRow.sha256 == sha256)
     if not rows:
         raise LedgerError(

@@ -65,9 +65,12 @@ def read_configuration(campaign: str, lab: str | None, seed: int | None) -> tupl
     read = load_yaml(path, Campaign)
     base = path.resolve().parent
     target = read.target
-    # A file named in a campaign is meant relative to the campaign's own folder.
-    moved = {k: base / v for k, v in (("file", target.file), ("pattern", target.pattern)) if v is not None}
-    read = read.model_copy(update={"target": target.model_copy(update=moved)})
+    if target is not None:
+        # A file named in a campaign is meant relative to the campaign's own folder.
+        moved = {
+            k: base / v for k, v in (("file", target.file), ("pattern", target.pattern)) if v is not None
+        }
+        read = read.model_copy(update={"target": target.model_copy(update=moved)})
     if seed is not None:
         read = read.model_copy(update={"seed": seed})
     named = lab or read.laboratory

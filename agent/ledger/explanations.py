@@ -130,10 +130,7 @@ def _queued(body: dict[str, Any]) -> Iterator[Line]:
 
 def _started(body: dict[str, Any]) -> Iterator[Line]:
     config, target = body["config"], body.get("target", {})
-    yield "target", str(target.get("title", config["target"]))
-    for i, (name, goal) in enumerate(target.get("descriptors", {}).get("goals", {}).items()):
-        at_least = "at least " if goal["at_least"] else ""
-        yield ("" if i else "goals"), f"{name} {at_least}{goal['value']:.4g} within {goal['tolerance']:.2g}"
+    yield from _aim(target, config)
     yield "budget", f"{config['budget']['experiments']} experiments, {config['parallel']} at once"
     yield (
         "confirmed by",
@@ -148,6 +145,24 @@ def _started(body: dict[str, Any]) -> Iterator[Line]:
     yield "devices", ", ".join(f"{d['id']} ({d['driver']})" for d in devices)
     yield "seed", str(config["seed"])
     yield "versions", _recipe(body.get("environment", {}))
+
+
+def _aim(target: dict[str, Any], config: dict[str, Any]) -> Iterator[Line]:
+    """The target with its goals and bounds."""
+    yield "target", str(target.get("title", config["target"]))
+    descriptors = target.get("descriptors") or {}
+    for i, (name, goal) in enumerate(descriptors.get("goals", {}).items()):
+        side = "at least " if goal["at_least"] else "at most " if goal.get("at_most") else ""
+        weight = f", weight {goal['weight']:g}" if goal.get("weight", 1.0) != 1.0 else ""
+        words = f"{name} {side}{goal['value']:.4g} within {goal['tolerance']:.2g}{weight}"
+        yield ("" if i else "goals"), words
+    for i, (name, bound) in enumerate(descriptors.get("bounds", {}).items()):
+        sides = [
+            f"{side.replace('_', ' ')} {bound[side]:.4g}"
+            for side in ("at_least", "at_most")
+            if bound[side] is not None
+        ]
+        yield ("" if i else "bounds"), f"{name} {' and '.join(sides)}"
 
 
 def _met(body: dict[str, Any]) -> Iterator[Line]:

@@ -203,7 +203,9 @@ def prepare(
         root = _root(model.covariance(held, held), model.spread)
         draws = model.mean(held) + torch.einsum("mbc,smc->smb", root, normals[..., :-1])
         members.append(Member(model, root, aim.reference(draws.transpose(-1, -2))))
-    return Acquisition(space, tuple(members), outputs, aim, feasibility, held, normals, interior, cost, within)
+    return Acquisition(
+        space, tuple(members), outputs, aim, feasibility, held, normals, interior, cost, within
+    )
 
 
 def _root(covariance: Tensor, spread: Tensor) -> Tensor:

@@ -56,7 +56,9 @@ class DeviceLimits(BaseModel):
                 if name in recipe and name in anchor:
                     away = abs(float(recipe[name]) - float(anchor[name]))
                     if away > step * (1.0 + SLACK):
-                        return f"{name}: is {away:g} away from the order before, more than {step:g} in one step"
+                        return (
+                            f"{name}: is {away:g} away from the order before, more than {step:g} in one step"
+                        )
         return None
 
 

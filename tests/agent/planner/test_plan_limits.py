@@ -58,9 +58,7 @@ def request(recipes: list[Recipe], limits: PlanLimits, n: int = 1) -> PlanReques
 
 
 def within(recipe: Recipe, before: Recipe) -> bool:
-    near = all(
-        abs(float(recipe[n]) - float(before[n])) <= step * (1 + 1e-9) for n, step in STEPS.items()
-    )
+    near = all(abs(float(recipe[n]) - float(before[n])) <= step * (1 + 1e-9) for n, step in STEPS.items())
     t, time = float(recipe["temperature"]), float(recipe["time"])
     return near and t + 0.5 * time <= 95.0 + 1e-6 and (recipe["solvent"] == "water" or t <= 60.0 + 1e-6)
 
@@ -68,7 +66,9 @@ def within(recipe: Recipe, before: Recipe) -> bool:
 def test_a_campaign_walks_to_its_target_in_allowed_steps() -> None:
     made = [START]
     for _ in range(13):
-        limits = PlanLimits(devices=(DeviceLimits(constraints=(HEAT, BOILING), steps=STEPS, before=made[-1]),))
+        limits = PlanLimits(
+            devices=(DeviceLimits(constraints=(HEAT, BOILING), steps=STEPS, before=made[-1]),)
+        )
         [proposal] = suggest(request(made, limits))
         assert within(proposal.recipe, made[-1]), proposal.recipe
         assert "outside" not in proposal.fallback
