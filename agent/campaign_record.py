@@ -50,6 +50,7 @@ class CampaignRecord:
     simulated : for each device that the agent met, whether it declared itself simulated on the wire.
     environments : versions at the start and at every resumption.
     first_hash : of the event that began it; no two campaigns share it.
+    stopped_by_rule : a rule of stopping ended it, before its budget was spent.
     """
 
     id: str
@@ -64,6 +65,7 @@ class CampaignRecord:
     environments: tuple[Mapping[str, str], ...]
     experiments: tuple[ExperimentRecord, ...]
     first_hash: str
+    stopped_by_rule: bool = False
 
     @property
     def target(self) -> str:
@@ -127,6 +129,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         environments=tuple(e.body["environment"] for e in (started, *resumed)),
         experiments=tuple(_experiment(r, proposals[r.number], campaign.search_space) for r in experiments),
         first_hash=first[0].hash,
+        stopped_by_rule=ended is not None and "proposal" in ended.body,
     )
 
 

@@ -43,6 +43,10 @@ class Report:
 
 def outcome_words(record: CampaignRecord) -> str:
     """How the campaign ended, for the headline."""
+    if record.state == "exhausted" and record.campaign.planner.mode != "target":
+        return "the campaign has come to its end"
+    if record.state == "exhausted" and record.stopped_by_rule:
+        return "not found, and little more to gain"
     return {
         "found": "found and confirmed",
         "exhausted": "not found, the budget is spent",

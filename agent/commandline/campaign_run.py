@@ -202,7 +202,7 @@ def _tell(outcome: Outcome, url: str, report: Path, as_json: bool) -> None:
         return
     words = {
         "found": "[green]The target was found and confirmed.[/green]",
-        "exhausted": "[yellow]The budget is spent and the target was not found.[/yellow]",
+        "exhausted": "[yellow]The campaign has come to its end; no target was found and confirmed.[/yellow]",
         "stopped": "[yellow]Stopped.[/yellow] `solvus run ... --resume` goes on from here.",
     }
     out.print(words[outcome.state])

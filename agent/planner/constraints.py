@@ -81,7 +81,7 @@ class LinearConstraint(_Limits):
 
     @property
     def text(self) -> str:
-        return " + ".join(f"{c:g} {name}" for name, c in self.coefficients.items())
+        return " + ".join(f"{c:g} {name}" for name, c in sorted(self.coefficients.items()))
 
     @property
     def names(self) -> frozenset[str]:

@@ -148,7 +148,7 @@ def checks_of(space: SearchSpace, recipe: Recipe, limits: PlanLimits | None = No
         if constraint.applies(equals)
     ]
     if device is not None and limits is not None:
-        for name, step in device.steps.items():
+        for name, step in sorted(device.steps.items()):
             steps = [
                 abs(float(recipe[name]) - float(anchor[name]))
                 for anchor in device.anchors(limits.waiting)

@@ -7,7 +7,7 @@ family belongs together, which means and spreads over all candidates would lose.
 from __future__ import annotations
 
 from solvus.agent.planner.observations import Mode
-from solvus.agent.scoring import FRACTION, leading_family
+from solvus.agent.scoring import FRACTION
 from solvus.models.identification import Descriptor, Identification
 from solvus.models.structures.clusters import FAMILIES
 
@@ -53,8 +53,8 @@ def modes_of(identification: Identification, least: float = 0.01) -> tuple[Mode,
 MATTERS = 0.1
 """Probability from which on another family is a reading that matters."""
 UNSETTLED = 0.2
-"""Standard uncertainty of the leading family's share from which on a mixture cannot tell its families apart: it may be
-all the one or all the other."""
+"""Standard uncertainty of a family's share from which on a mixture cannot tell it from the others: it may be all of the
+sample, or nothing."""
 
 
 def ambiguous_modes(identification: Identification) -> tuple[Mode, ...]:
@@ -64,17 +64,19 @@ def ambiguous_modes(identification: Identification) -> tuple[Mode, ...]:
     A sample that is seen to be a mixture is not ambiguous, however alike its families are in probability: its shares
     are known. Where they are not, its size and bond length go with the family that it has.
     """
-    descriptors = identification.descriptors
-    family = leading_family(identification)
-    share = descriptors.get(f"{FRACTION}{family}")
-    if identification.verdict != "identified" or share is None or share.sd < UNSETTLED:
+    if identification.verdict != "identified":
         return ()
+    shares = {
+        name.removeprefix(FRACTION): d
+        for name, d in identification.descriptors.items()
+        if name.startswith(FRACTION)
+    }
     weights: dict[str, float] = {}
     for candidate in identification.candidates:
-        if FRACTION + candidate.family in descriptors:
+        if candidate.family in shares:
             weights[candidate.family] = weights.get(candidate.family, 0.0) + candidate.probability
     listed = {family: weight for family, weight in weights.items() if weight >= MATTERS}
-    if len(listed) < 2:
+    if len(listed) < 2 or max(shares[family].sd for family in listed) < UNSETTLED:
         return ()
     total = sum(listed.values())
     return tuple(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from solvus.agent.planner.constraints import LinearConstraint
+from solvus.agent.planner.constraints import Constraint, LinearConstraint
 from solvus.agent.planner.parameters import SIGNIFICANT_DIGITS, Continuous, Integer, Ordinal, Recipe
 from solvus.agent.planner.search_space import Coordinate, SearchSpace
 from solvus.drivers.messages import Identifier
@@ -51,7 +51,7 @@ class DeviceLimits(BaseModel):
             reason = constraint.refusal(numbers, lambda name, choice: float(recipe.get(name) == choice))
             if reason is not None:
                 return reason
-        for name, step in self.steps.items():
+        for name, step in sorted(self.steps.items()):
             for anchor in self.anchors(waiting):
                 if name in recipe and name in anchor:
                     away = abs(float(recipe[name]) - float(anchor[name]))
@@ -139,7 +139,7 @@ class Within:
         return least
 
 
-def scale_of(constraint: LinearConstraint) -> float:
+def scale_of(constraint: Constraint) -> float:
     """The larger of the limits, to measure an excess by; 1 where it is 0."""
     return max(abs(limit) for limit in (constraint.lower, constraint.upper) if limit is not None) or 1.0
 

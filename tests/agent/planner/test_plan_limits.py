@@ -115,6 +115,12 @@ def test_limits_that_leave_nothing_are_said() -> None:
     assert "outside" in proposal.fallback and SPACE.refusal(proposal.recipe) is None
 
 
+def test_a_ledger_keeps_no_order_of_keys() -> None:
+    """Neither do the words that a proposal has for a constraint."""
+    backwards = LinearConstraint(coefficients=dict(reversed(HEAT.coefficients.items())), upper=95.0)
+    assert backwards.text == HEAT.text
+
+
 def test_a_condition_on_a_constraint_names_a_choice() -> None:
     wrong = BOILING.model_copy(update={"when": {"solvent": ("oil",)}})
     with pytest.raises(ValidationError, match="solvent has no such choice"):
