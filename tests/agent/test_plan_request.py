@@ -326,6 +326,18 @@ def test_combinations_and_steps_become_limits_of_the_planner() -> None:
     assert limits_now(CAMPAIGN, {"robot": plain}, {}, []) is None
 
 
+def test_stock_solutions_have_limits_too() -> None:
+    stocks = [{"name": "gold"}, {"name": "water"}]
+    space = CAMPAIGN.search_space.model_dump(mode="json")["parameters"]
+    pot = {"name": "pot", "kind": "mixture", "components": stocks, "total": 10.0, "unit": "mL"}
+    step = {"gold": {"value": 2.0, "unit": "mL"}}
+    config = campaign(search_space={"parameters": [*space, pot]}, limits={"max_step": step})
+    limits = limits_now(config, {"robot": CAPABILITY}, {"robot": {"gold": 1.0}}, [])
+    assert limits is not None and limits.devices[0].steps == {"temperature": 25.0, "gold": 2.0}
+    with pytest.raises(ValidationError, match="pot is no number of the search space"):
+        campaign(search_space={"parameters": [*space, pot]}, limits={"max_step": {"pot": step["gold"]}})
+
+
 def test_a_target_keeps_its_own_goals_beside_further_ones() -> None:
     found = goals_of(ambiguous(0.05), CAMPAIGN.target.tolerance) if CAMPAIGN.target else None
     assert found is not None and set(found.goals) == {"fraction:decahedral", "diameter", "bond_length"}
