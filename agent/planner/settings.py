@@ -24,8 +24,8 @@ class PlannerSettings(BaseModel):
         ``explore`` structures unlike all that are known.
     level : what the surrogate models; ``auto`` chooses by leave-one-out calibration.
     cost : arithmetic over the recipe that says what an experiment costs, such as ``reaction_time + 20``.
-    interior : how much the middle of a range is preferred to its edges before anything is known; 0 for not at all. Without
-        effect where new structures are sought.
+    interior : how much the middle of a range is preferred to its edges before anything is known; 0 for not at all.
+        Without effect where new structures are sought.
     stop_reached : probability of having reached the target from which on nothing more is proposed.
     stop_improvement : expected improvement (of log(1 + squared distance in tolerances), per unit of cost) below which
         another experiment is not worth it; ``None`` to go on until the budget is spent.

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from solvus.agent import jobs
 from solvus.agent.campaign import Campaign
+from solvus.agent.ledger.explanations import explain
 from solvus.agent.ledger.projections import LedgerEvent
 from solvus.agent.lessons import Lessons, misfit_of
 from solvus.agent.plan_request import EarlierRows, Ground, limits_now, plan_request, useful
@@ -157,6 +158,37 @@ def test_every_input_of_a_proposal_is_found_again(first: Told) -> None:
         assert abs(step) <= 25.0 + 1e-6
 
 
+def test_all_of_it_can_be_read(first: Told) -> None:
+    kinds = ("campaign-retargeted", "experiment-proposed")
+    told = {
+        e.kind: "\n".join(f"{label}: {text}" for label, text in explain(e))
+        for e in first.events
+        if e.kind in kinds
+    }
+    assert "bond_length 2.82 within 0.01" in told["campaign-retargeted"]
+    assert "bounds: fraction:fcc at least 0.3" in told["campaign-retargeted"]
+    assert (
+        "step of temperature is" in told["experiment-proposed"]
+        and "at most 25" in told["experiment-proposed"]
+    )
+    assert "stopping: the target is reached with probability" in told["experiment-proposed"]
+    assert "bounds: kept with probability" in told["experiment-proposed"]
+
+
+def test_a_campaign_of_any_parameters_can_be_read() -> None:
+    parameters = [
+        {"name": "pot", "kind": "mixture", "components": [{"name": "x"}, {"name": "y"}], "unit": "mL"},
+        {"name": "level", "kind": "ordinal", "levels": ["low", "high"]},
+        {"name": "solvent", "kind": "fixed", "value": "water"},
+    ]
+    told = Told(campaign(search_space={"parameters": parameters}), TARGET)
+    told.append(
+        "campaign-started", {"config": told.config.model_dump(mode="json"), "name": "c", "lessons": True}
+    )
+    lines = [text for _, text in explain(told.events[0])]
+    assert {"x: 0 to 1 mL", "level: low, high", "solvent: fixed at water"} <= set(lines)
+
+
 def test_an_earlier_campaign_is_prior_knowledge_and_found_again(first: Told) -> None:
     earlier = EarlierRows("first-1", tuple(first.rows()))
     config = campaign(earlier=["first-1"], planner={})
@@ -203,6 +235,7 @@ def test_a_rule_of_stopping_ends_a_campaign_that_asks_for_it(first: Told) -> Non
     assert met is not None and "gain" in met.reason and "the limit is 10" in met.reason
     assert enough(campaign(planner=planner), proposal, [], None) is None
     told.append("campaign-ended", {"state": "exhausted", "reason": met.reason, **met.record()})
+    assert any(label == "not made" for label, _ in explain(told.events[-1]))
     last = decisions(told.events, Recorded(told.patterns))[-1]
     assert last.number == 15 and replayed(last).verdict == "identical"
 
