@@ -182,7 +182,7 @@ def _ended(body: dict[str, Any]) -> Iterator[Line]:
 
 def _aim(target: dict[str, Any], config: dict[str, Any]) -> Iterator[Line]:
     """The target with its goals and bounds."""
-    yield "target", str(target["title"] if "title" in target else config["target"])
+    yield "target", str(target.get("title", config.get("target")))
     descriptors = target.get("descriptors") or {}
     for i, (name, goal) in enumerate(descriptors.get("goals", {}).items()):
         side = "at least " if goal["at_least"] else "at most " if goal.get("at_most") else ""
