@@ -19,6 +19,7 @@ from solvus.agent.plan_request import EarlierRows, Ground, limits_now, plan_requ
 from solvus.agent.planner.identified import ambiguous_modes
 from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Proposal
+from solvus.agent.planner.search_space import Recipe
 from solvus.agent.replay import Recorded, decisions, replayed
 from solvus.agent.rules import enough
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors, score
@@ -103,12 +104,15 @@ class Told(Events):
         self.patterns[measured.sha256] = measured
         assert self.ground.lessons is not None
         self.ground.lessons.take(measured)
-        answer = identified(recipe, number)
+        answer = self.identify(recipe, number)
         moved = {"number": number, "to": "measured", "pattern_sha256": measured.sha256}
         self.append("experiment-moved", moved)
         said = answer.model_dump(mode="json")
         self.append("experiment-identified", {"number": number, "identification": said})
         self.score(number, answer)
+
+    def identify(self, recipe: Recipe, number: int) -> Identification:
+        return identified(recipe, number)
 
     def score(self, number: int, answer: Identification) -> None:
         result = score(answer, self.ground.target)
@@ -124,6 +128,15 @@ class Told(Events):
         for number, values in self.values.items():
             if values["state"] == "scored":
                 self.score(number, Identification.model_validate_json(values["identification"]))
+
+
+class Blind(Told):
+    """Nothing in the library explains any pattern."""
+
+    def identify(self, recipe: Recipe, number: int) -> Identification:
+        return Identification(
+            verdict="none", r_range=(1.6, 20.0), pattern_sha256="0" * 64, model_version="made up"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +234,7 @@ def test_only_what_fits_is_taken_from_an_earlier_campaign(first: Told) -> None:
 
 
 def test_a_rule_of_stopping_ends_a_campaign_that_asks_for_it(first: Told) -> None:
-    planner = {"initial": 4, "stop_improvement": 10.0}
+    planner = {"initial": 14, "stop_improvement": 10.0}
     config = campaign(planner=planner, stop_when={"improvement_below_cost": True})
     told = Told(config, TARGET)
     told.start(TARGET, pattern(0.5))
@@ -287,6 +300,21 @@ def ambiguous(share_sd: float, first: float = 0.55) -> Identification:
         pattern_sha256="0" * 64,
         model_version="made up",
     )
+
+
+def test_a_campaign_without_a_trusted_identification_finds_the_pattern() -> None:
+    """The ladder in a campaign: curves and misfits lead to where the target's pattern is made."""
+    told = Blind(campaign(planner={"initial": 9}), TARGET)
+    told.start(TARGET, pattern(0.5))
+    levels = []
+    for number in range(1, 14):
+        levels.append(told.plan(1)[0].level)
+        told.make(number)
+    assert set(levels[9:]) <= {"patterns", "misfit"}
+    places = [CAMPAIGN.search_space.encode(json.loads(v["recipe"]))[0] for v in told.values.values()]
+    assert min(abs(place - 0.5) for place in places[9:]) < 0.05
+    last = decisions(told.events, Recorded(told.patterns))[-1]
+    assert last.proposal.level in ("patterns", "misfit") and replayed(last).verdict == "identical"
 
 
 def test_an_ambiguous_identification_is_several_readings_and_a_mixture_is_one() -> None:

@@ -24,14 +24,14 @@ def explored(target: TargetDescriptors | None, experiments: int) -> tuple[list[P
 
 
 def test_exploring_goes_to_the_ends_and_within_bounds_it_stays_there() -> None:
-    proposals, free = explored(None, 12)
+    proposals, free = explored(None, 11)
     assert min(free) < 12.0 and max(free) > 45.0
     assert all(p.predicted_distance is None and "differ most" in p.explanation for p in proposals)
     assert all(set(p.predicted) == {"bond_length", "diameter"} for p in proposals)
     reasons = {a.reason for p in proposals for a in p.alternatives}
     assert reasons == {"expected to differ less from what is known"}
     bounds = TargetDescriptors(goals={}, bounds={"diameter": Bound(at_least=20.0, at_most=30.0)})
-    proposals, kept = explored(bounds, 12)
+    proposals, kept = explored(bounds, 10)
     assert all(19.0 < diameter < 31.0 for diameter in kept)
     assert all(p.bounds_kept is not None and p.bounds_kept > 0.5 for p in proposals)
 
@@ -45,7 +45,7 @@ def test_a_front_is_looked_at_in_several_directions() -> None:
     settings = PlannerSettings(initial=6, mode="front")
     planner = Planner(SPACE, TargetDescriptors(goals=goals), settings, seed=2)
     found = []
-    for number in range(1, 15):
+    for number in range(1, 13):
         [proposal] = planner.suggest()
         observation = made(number, proposal.recipe)
         planner.ingest([observation])
