@@ -10,9 +10,13 @@ import pytest
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Target
 from solvus.agent.campaign_record import read_campaign, read_target
+from solvus.agent.earlier import earlier_campaigns
 from solvus.agent.jobs import ResolvedTarget
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.verify import verify
+from solvus.agent.lessons import Lessons
+from solvus.agent.plan_request import Ground, useful
+from solvus.agent.planner.search_space import Continuous, SearchSpace
 from solvus.agent.retarget import scored_anew
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors
 from solvus.agent.session import check_ground, interrupted, resume
@@ -90,3 +94,26 @@ async def test_bounds_may_be_added(stopped: Ledger) -> None:
     resolved = target().model_copy(update={"descriptors": wanted.model_copy(update={"bounds": bounds})})
     assert await check_ground(stopped, NAME, BENCH, stricter, resolved)
     assert not (await scored_anew(stopped, NAME, stricter, resolved)).scores[3].hit
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("gold-2", "earlier: gold-2 is no other campaign of this ledger; it has gold-decahedron-1"),
+        (NAME, "earlier: no experiment of gold-decahedron-1 fits this search space and target"),
+    ],
+)
+async def test_what_is_no_prior_knowledge_is_refused(stopped: Ledger, name: str, sentence: str) -> None:
+    elsewhere = SearchSpace(parameters=(Continuous(name="pressure", lower=0.0, upper=1.0),))
+    wanted = campaign().model_copy(update={"earlier": (name,), "search_space": elsewhere})
+    with pytest.raises(ConfigurationError, match=sentence):
+        await earlier_campaigns(stopped, "next-1", Ground(wanted, target().descriptors))
+
+
+async def test_an_earlier_campaign_comes_with_its_patterns(stopped: Ledger) -> None:
+    lessons = Lessons(target().pattern, (1.6, 20.0))
+    ground = Ground(campaign().model_copy(update={"earlier": (NAME,)}), target().descriptors, lessons)
+    [earlier] = await earlier_campaigns(stopped, "next-1", ground)
+    found = useful(ground, earlier)
+    assert [o.outcome for o in found] == ["ok", "failed_chemistry", "ok", "untrusted"]
+    assert found[0].misfit is not None and found[2].misfit is not None and found[2].misfit < found[0].misfit

@@ -24,7 +24,7 @@ def explored(target: TargetDescriptors | None, experiments: int) -> tuple[list[P
 
 
 def test_exploring_goes_to_the_ends_and_within_bounds_it_stays_there() -> None:
-    proposals, free = explored(None, 11)
+    proposals, free = explored(None, 12)
     assert min(free) < 12.0 and max(free) > 45.0
     assert all(p.predicted_distance is None and "differ most" in p.explanation for p in proposals)
     assert all(set(p.predicted) == {"bond_length", "diameter"} for p in proposals)
