@@ -9,8 +9,10 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from solvus.agent.approval import Approval
-from solvus.agent.planner.search_space import Categorical, SearchSpace
+from solvus.agent.planner.expressions import names_in
+from solvus.agent.planner.search_space import Categorical, Fixed, Mixture, Ordinal, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
+from solvus.agent.scoring import Bound, Goal
 from solvus.agent.stock import Reagent
 from solvus.drivers.combination import Combination
 from solvus.drivers.messages import Name
@@ -56,6 +58,15 @@ class Budget(_Part):
     """Replicates included; proposals that were rejected not."""
     hours: float | None = Field(default=None, gt=0.0)
     """Since the campaign began; nothing is proposed after that."""
+
+
+class StopWhen(_Part):
+    """Rules of the planner that end the campaign before its budget is spent; each is shown with every proposal."""
+
+    improvement_below_cost: bool = False
+    """The next experiment is expected to gain less than ``planner.stop_improvement`` per unit of cost."""
+    reached: bool = False
+    """The best recipe so far is within all tolerances with probability ``planner.stop_reached``, by the model."""
 
 
 class Step(_Part):
@@ -114,7 +125,14 @@ class Campaign(_Part):
     """The search for one target, on one laboratory, within a budget."""
 
     name: CampaignName
-    target: Target
+    target: Target | None = None
+    """May be left out to explore."""
+    goals: dict[str, Goal] = {}
+    """Of further descriptors, beside those that the target implies or in their place: weights, phases to avoid."""
+    bounds: dict[str, Bound] = {}
+    """What a product must keep to, such as a purity."""
+    earlier: tuple[str, ...] = ()
+    """Ids of campaigns in the same ledger whose experiments the planner learns from as well."""
     laboratory: str = "gold"
     """Name of a shipped laboratory or path of a LAB.yaml; ``--lab`` overrides it."""
     devices: Devices | None = None
@@ -128,6 +146,7 @@ class Campaign(_Part):
     hit_probability: float = Field(default=0.5, gt=0.0, lt=1.0)
     """Least probability of being within all tolerances that makes a hit."""
     planner: PlannerSettings = PlannerSettings()
+    stop_when: StopWhen = StopWhen()
     identification: IdentificationChoice = IdentificationChoice()
     timing: Timing = Timing()
     approval: Approval = Approval()
@@ -136,11 +155,37 @@ class Campaign(_Part):
     seed: int = Field(default=1, ge=0, lt=2**31)
 
     @model_validator(mode="after")
+    def _has_something_to_seek(self) -> Self:
+        planner = self.planner
+        if self.target is None and planner.mode != "explore":
+            raise ValueError(
+                f"target: is missing, and planner.mode {planner.mode} needs one; only explore does without"
+            )
+        if self.target is None and not self.identification.elements:
+            raise ValueError(
+                "identification.elements: without a target nothing says which metals a sample may hold; name them"
+            )
+        if self.stop_when.improvement_below_cost and planner.stop_improvement is None:
+            raise ValueError(
+                "stop_when: improvement_below_cost needs planner.stop_improvement, the gain per unit of cost that an "
+                "experiment must promise"
+            )
+        if self.stop_when.reached and planner.mode != "target":
+            raise ValueError(
+                f"stop_when: nothing is reached in planner.mode {planner.mode}; leave reached out"
+            )
+        if len(set(self.earlier)) != len(self.earlier):
+            raise ValueError("earlier: a campaign is there twice; remove one")
+        for name in sorted(names_in(planner.cost) - set(self.search_space.names)) if planner.cost else ():
+            raise ValueError(f"planner.cost: {name} is no parameter of the search space; correct it")
+        return self
+
+    @model_validator(mode="after")
     def _controls_fit_the_search_space(self) -> Self:
         refusal = self.approval.refusal(self.search_space)
         if refusal is not None:
             raise ValueError(refusal)
-        units = {p.name: None if isinstance(p, Categorical) else p.unit for p in self.search_space.parameters}
+        units = _units(self.search_space)
         for name, step in self.limits.max_step.items():
             _check_number(units, f"limits.max_step: {name}", name)
             if units[name] != step.unit:
@@ -162,6 +207,20 @@ class Campaign(_Part):
                 _check_number(units, f"inventory: {reagent.name}", name)
             _check_choices(units, f"inventory: {reagent.name}", reagent.when)
         return self
+
+
+def _units(space: SearchSpace) -> dict[str, str | None]:
+    """The unit of every name that a recipe sets; ``None`` for words."""
+    units: dict[str, str | None] = {}
+    for p in space.parameters:
+        if isinstance(p, Mixture):
+            units |= {component.name: p.unit for component in p.components}
+        elif isinstance(p, Categorical):
+            units[p.name] = None
+        else:
+            value = p.value if isinstance(p, Fixed) else p.levels[0] if isinstance(p, Ordinal) else 0.0
+            units[p.name] = None if isinstance(value, str) else p.unit
+    return units
 
 
 def _check_number(units: Mapping[str, str | None], where: str, name: str) -> None:

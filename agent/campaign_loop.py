@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from sqlmodel import col
@@ -29,19 +30,23 @@ from solvus.agent.conversation import Conversation
 from solvus.agent.decide import Confirm, Exhausted, Experiment, Found, Plan, Wait, next_step
 from solvus.agent.gates import recipe_refusal
 from solvus.agent.ledger.ledger import Clock, Ledger, Step
-from solvus.agent.ledger.tables import ExperimentRow
+from solvus.agent.ledger.tables import ExperimentRow, PatternRow
+from solvus.agent.lessons import Lessons
 from solvus.agent.limits import LimitError, check_space
 from solvus.agent.logs import CAMPAIGN, EXPERIMENT
 from solvus.agent.neighbours import AT_WORK
 from solvus.agent.ordering import Ordering
 from solvus.agent.outbox import ACTIONS
+from solvus.agent.plan_request import EarlierRows, Ground, limits_now, plan_request
+from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Proposal
 from solvus.agent.planner.search_space import Recipe
 from solvus.agent.proposing import Proposer
 from solvus.agent.recognition import Recognition
 from solvus.agent.reduction import DeviceReduction
+from solvus.agent.rules import Enough, enough
 from solvus.agent.side_jobs import CampaignBroken, SideJobs
-from solvus.agent.snapshot import Snapshot, as_experiment, plan_request, replicate_proposal
+from solvus.agent.snapshot import Snapshot, as_experiment, replicate_proposal
 from solvus.agent.states import ExperimentState
 from solvus.agent.watch import Watch
 from solvus.agent.workers import Workers
@@ -49,6 +54,7 @@ from solvus.drivers.checked_client import CheckedClient
 from solvus.drivers.connection import Transport
 from solvus.drivers.messages import AgentState, AgentStatus
 from solvus.models.identification import Identification
+from solvus.models.pattern import Pattern
 
 E = ExperimentState
 TICK = 0.5
@@ -79,6 +85,8 @@ class CampaignLoop:
     watch : called with a fresh snapshot after every turn of the loop.
     transport : see :class:`solvus.drivers.connection.Connection`.
     holder : names the campaign on its devices, uniquely; without one it claims none.
+    earlier : campaigns that the planner learns from as well, with their patterns in ``lessons``.
+    lessons : what patterns teach the planner; fresh ones when left out.
     """
 
     def __init__(
@@ -96,6 +104,8 @@ class CampaignLoop:
         watch: Callable[[Snapshot], None] = lambda _: None,
         transport: Transport = CheckedClient,
         holder: str | None = None,
+        earlier: tuple[EarlierRows, ...] = (),
+        lessons: Lessons | None = None,
     ) -> None:
         self.id = campaign_id
         self.campaign = campaign
@@ -110,6 +120,9 @@ class CampaignLoop:
         self._changed = asyncio.Event()
         self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set, transport)
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
+        self._lessons = lessons or Lessons(target.pattern, campaign.identification.r_range)
+        self._ground = Ground(campaign, target.descriptors, self._lessons, earlier)
+        self._enough: Enough | None = None
         self._stopping: str | None = None
         self._kept: Sequence[ExperimentRow] = ()
         self._read_at: tuple[int, str] | None = None
@@ -250,15 +263,46 @@ class CampaignLoop:
             case Confirm(experiment, replicate):
                 await self._propose(rows, replicate_proposal(rows, experiment), experiment.number, replicate)
             case Plan(count):
+                if self._enough is not None and self._enough.holds(self._experiments(rows)):
+                    return await self._end_by_rule(self._enough, rows)
                 self._tell("running", "planning the next experiment")
                 self._jobs.start("plan", partial(self._plan, rows, count))
         return None
 
     async def _plan(self, rows: Sequence[ExperimentRow], count: int) -> None:
-        request = plan_request(self.campaign, self.target.descriptors, rows, count)
+        limits = self._limits(rows)
+        await self._learn(rows)
+        request = plan_request(self._ground, rows, count, limits)
         answer = await self._workers.run("plan", jobs.suggest, json.dumps(request))
-        for proposal in PROPOSALS.validate_json(answer)[: await self._still_wanted()]:
-            await self._propose(await self._rows(), proposal, None, 0)
+        proposals = PROPOSALS.validate_json(answer)
+        self._enough = enough(self.campaign, proposals[0], self._experiments(rows), limits)
+        if self._enough is not None:
+            return
+        for proposal in proposals[: await self._still_wanted()]:
+            await self._propose(await self._rows(), proposal, None, 0, limits)
+            limits = None if limits is None else limits.after([proposal.recipe])
+
+    async def _learn(self, rows: Sequence[ExperimentRow]) -> None:
+        """Take in the patterns that the planner has not seen."""
+        wanted = {row.pattern_sha256 for row in rows if row.state == E.SCORED.value and row.pattern_sha256}
+        for sha256 in sorted(sha for sha in wanted if sha not in self._lessons):
+            [stored] = await self._ledger.rows(PatternRow, PatternRow.sha256 == sha256)
+            self._lessons.take(Pattern.model_validate_json(stored.body))
+
+    def _limits(self, rows: Sequence[ExperimentRow]) -> PlanLimits | None:
+        """What the planner is told of combinations and steps; nothing while the devices do not say theirs."""
+        try:
+            capabilities = self._wire.capabilities(self.bench.synthesis, ACTIONS["make"])
+        except LimitError:
+            return None
+        return limits_now(self.campaign, capabilities, self._ordering.before, rows)
+
+    async def _end_by_rule(self, met: Enough, rows: Sequence[ExperimentRow]) -> EndState | None:
+        """End as a rule of stopping says, once what is under way has ended: it may change the planner's mind."""
+        if any(e.active for e in self._experiments(rows)):
+            self._tell("waiting", f"{met.reason}; waiting for the experiments under way to end")
+            return None
+        return await self._end("exhausted", met.reason, met.record())
 
     async def _still_wanted(self) -> int:
         """How many new recipes are wanted now: while they were computed another experiment may have hit or found."""
@@ -268,11 +312,17 @@ class CampaignLoop:
         return step.count if isinstance(step, Plan) else 0
 
     async def _propose(
-        self, rows: Sequence[ExperimentRow], proposal: Proposal, replicate_of: int | None, replicate: int
+        self,
+        rows: Sequence[ExperimentRow],
+        proposal: Proposal,
+        replicate_of: int | None,
+        replicate: int,
+        limits: PlanLimits | None = None,
     ) -> None:
         """Write a proposal and its verdict, or the question that will give it one."""
+        experiments = self._experiments(rows)
         async with self._ledger.step() as step:
-            await self._proposer.write(step, proposal, replicate_of, replicate, self._experiments(rows))
+            await self._proposer.write(step, proposal, replicate_of, replicate, experiments, limits)
         await self._controls.pause_if_all_are_refused()
         self._changed.set()
 
@@ -289,9 +339,11 @@ class CampaignLoop:
             return str(error)
         return recipe_refusal(recipe, self.campaign, capabilities, self._ordering.before)
 
-    async def _end(self, state: EndState, reason: str) -> EndState:
+    async def _end(
+        self, state: EndState, reason: str, why: Mapping[str, Any] = MappingProxyType({})
+    ) -> EndState:
         async with self._ledger.step() as step:
-            await step.append(self.id, "campaign-ended", {"state": state, "reason": reason})
+            await step.append(self.id, "campaign-ended", {"state": state, "reason": reason, **why})
         self._tell(state, reason)
         return state
 

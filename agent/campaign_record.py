@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlmodel import col
 
 from solvus.agent.campaign import Campaign
 from solvus.agent.decide import Experiment, confirmed
-from solvus.agent.jobs import ResolvedTarget
+from solvus.agent.jobs import EXPLORATION, ResolvedTarget
 from solvus.agent.ledger.engine import LedgerError
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.projections import LedgerEvent
@@ -50,6 +50,7 @@ class CampaignRecord:
     simulated : for each device that the agent met, whether it declared itself simulated on the wire.
     environments : versions at the start and at every resumption.
     first_hash : of the event that began it; no two campaigns share it.
+    stopped_by_rule : a rule of stopping ended it, before its budget was spent.
     """
 
     id: str
@@ -64,11 +65,14 @@ class CampaignRecord:
     environments: tuple[Mapping[str, str], ...]
     experiments: tuple[ExperimentRecord, ...]
     first_hash: str
+    stopped_by_rule: bool = False
 
     @property
     def target(self) -> str:
         """The target as it was written in the campaign file."""
         wanted = self.campaign.target
+        if wanted is None:
+            return EXPLORATION
         return str(wanted.structure or wanted.file or wanted.pattern)
 
     @property
@@ -125,6 +129,7 @@ async def read_campaign(ledger: Ledger, campaign_id: str) -> CampaignRecord:
         environments=tuple(e.body["environment"] for e in (started, *resumed)),
         experiments=tuple(_experiment(r, proposals[r.number], campaign.search_space) for r in experiments),
         first_hash=first[0].hash,
+        stopped_by_rule=ended is not None and "proposal" in ended.body,
     )
 
 
@@ -154,8 +159,14 @@ async def read_pattern(ledger: Ledger, record: ExperimentRecord | None) -> Patte
     return Pattern.model_validate_json(rows[0].body) if rows else None
 
 
+def latest_target(events: Sequence[LedgerEvent]) -> dict[str, Any]:
+    """What the ledger keeps of a campaign's target, the latest where it was aimed at another."""
+    kept = [e.body["target"] for e in events if e.kind in ("campaign-started", "campaign-retargeted")]
+    return dict(kept[-1])
+
+
 async def read_target(ledger: Ledger, campaign_id: str) -> ResolvedTarget:
-    """The target of a campaign, as it was resolved when the campaign began.
+    """The target of a campaign, as it was resolved when the campaign began or was last aimed at another.
 
     Raises
     ------
@@ -163,8 +174,10 @@ async def read_target(ledger: Ledger, campaign_id: str) -> ResolvedTarget:
         When the ledger does not hold the target's pattern: one of before 0.1.0 does not.
     """
     events = await ledger.events(campaign_id)
-    recorded = dict(next(e for e in events if e.kind == "campaign-started").body["target"])
+    recorded = dict(latest_target(events))
     sha256 = recorded.pop("pattern_of_target")
+    if sha256 is None:
+        return ResolvedTarget.model_validate(recorded | {"pattern": None})
     rows = await ledger.rows(PatternRow, PatternRow.sha256 == sha256)
     if not rows:
         raise LedgerError(

@@ -2,7 +2,8 @@
 
 A hit is confirmed by replicates before it is called found; replicates come before new recipes; an equipment failure
 says nothing of a recipe, so a replicate that met one is made again. One miss among the replicates closes a recipe, and
-so does one that was rejected. Rejected proposals cost nothing of the budget.
+so does one that was rejected. Rejected proposals cost nothing of the budget. A campaign that seeks a front or explores
+has nothing to confirm and goes on until its budget is spent or a rule of stopping ends it.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def _spent(campaign: Campaign, experiments: Sequence[Experiment], hours: float) 
 def next_step(campaign: Campaign, experiments: Sequence[Experiment], hours: float = 0.0) -> NextStep:
     """Decide on the next step; experiments in order of their numbers, ``hours`` since the campaign began."""
     active = [e.number for e in experiments if e.active]
-    found = confirmed(experiments, campaign.confirmations)
+    ends_when_found = campaign.planner.mode == "target"
+    found = confirmed(experiments, campaign.confirmations) if ends_when_found else None
     if found is not None:
         if active:
             return Wait("the target is found; waiting for the experiments under way to end")
@@ -132,5 +134,5 @@ def next_step(campaign: Campaign, experiments: Sequence[Experiment], hours: floa
     free = min(campaign.parallel - len(active), left)
     if free <= 0:
         return Wait(f"{len(active)} of {campaign.parallel} experiments under way")
-    confirm = _to_confirm(experiments, campaign.confirmations)
+    confirm = _to_confirm(experiments, campaign.confirmations) if ends_when_found else None
     return confirm if confirm is not None else Plan(free)

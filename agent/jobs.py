@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 
 from solvus.agent.campaign import Target
-from solvus.agent.scoring import TargetDescriptors
+from solvus.agent.scoring import Bound, Goal, TargetDescriptors
 from solvus.models.identification import Identification
 from solvus.models.pattern import Conditions, Pattern, PatternError
 
@@ -157,12 +157,21 @@ def warm_up(_: str) -> str:
     return ""
 
 
+EXPLORATION = "exploration"
+"""Title of a campaign without a target."""
+
+
 class ResolveRequest(BaseModel):
-    """A target as the scientist wrote it, and the conditions under which the laboratory will measure."""
+    """What is sought as the scientist wrote it, and the conditions under which the laboratory will measure.
+
+    ``target`` may be ``None``, to explore.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    target: Target
+    target: Target | None
+    goals: dict[str, Goal] = {}
+    bounds: dict[str, Bound] = {}
     elements: tuple[str, ...]
     r_range: tuple[float, float]
     expansion: float | None = None
@@ -171,14 +180,17 @@ class ResolveRequest(BaseModel):
 
 
 class ResolvedTarget(BaseModel):
-    """The target in the planner's words, and the pattern it would give on this laboratory's instrument."""
+    """The target in the planner's words, and the pattern it would give on this laboratory's instrument.
+
+    Without a target there is no pattern; and no descriptors, unless goals or bounds are given.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     elements: tuple[str, ...]
-    descriptors: TargetDescriptors
-    pattern: Pattern
+    descriptors: TargetDescriptors | None
+    pattern: Pattern | None
 
     @model_validator(mode="after")
     def _has_elements(self) -> Self:

@@ -39,6 +39,7 @@ STATE_STYLE = {"found": "bold green", "exhausted": "yellow", "stopped": "yellow"
 OUTCOME_STYLE = {
     Outcome.HIT: "bold green",
     Outcome.MISS: "",
+    Outcome.SEEN: "",
     Outcome.UNTRUSTED: "yellow",
     Outcome.NO_PRODUCT: "magenta",
     Outcome.EQUIPMENT: "red",

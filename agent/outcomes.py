@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     UNDER_WAY = "under way"
     HIT = "hit"
     MISS = "miss"
+    SEEN = "identified"
+    """Where there is no target to hit."""
     UNTRUSTED = "not trusted"
     NO_PRODUCT = "no product"
     EQUIPMENT = "equipment failed"
@@ -33,6 +35,8 @@ def outcome_of(experiment: Experiment) -> Outcome:
     if experiment.state is E.SCORED and experiment.score is not None:
         if not experiment.score.trusted:
             return Outcome.UNTRUSTED
+        if experiment.score.distance_mean is None:
+            return Outcome.SEEN
         return Outcome.HIT if experiment.hit else Outcome.MISS
     if experiment.state is E.FAILED:
         of_cause = {

@@ -12,6 +12,7 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.decide import Experiment
 from solvus.agent.ledger.ledger import Clock, Step
 from solvus.agent.ledger.tables import ExperimentRow
+from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Proposal
 from solvus.agent.planner.search_space import Recipe
 from solvus.agent.states import ExperimentState
@@ -44,10 +45,14 @@ class Proposer:
         replicate_of: int | None,
         replicate: int,
         experiments: Sequence[Experiment],
+        limits: PlanLimits | None = None,
     ) -> ExperimentRow:
         """Write a proposal and its verdict: rejected by a limit, waiting for a person, or approved.
 
-        ``experiments`` : of the campaign so far, for policies that ask only about what is new.
+        Parameters
+        ----------
+        experiments : of the campaign so far, for policies that ask only about what is new.
+        limits : those that the planner was told of. They rest on what the devices last did, so the ledger keeps them.
         """
         highest = select(func.max(col(ExperimentRow.number))).where(ExperimentRow.campaign == self._id)
         number = ((await step.session.exec(highest)).one() or 0) + 1
@@ -61,6 +66,7 @@ class Proposer:
                 "replicate_of": replicate_of,
                 "replicate": replicate,
                 "proposal": proposal.model_dump(mode="json"),
+                **({} if limits is None else {"limits": limits.model_dump(mode="json")}),
             },
         )
         row = await step.get(ExperimentRow, self._id, number)

@@ -98,7 +98,7 @@ def request_for(
 def _composition(target: jobs.ResolvedTarget) -> str | None:
     """A target of one element says what scatters; in which proportion several do, its elements do not say."""
     single = target.elements[0] if len(target.elements) == 1 else None
-    return target.pattern.conditions.composition or single
+    return (None if target.pattern is None else target.pattern.conditions.composition) or single
 
 
 async def record_reduction(

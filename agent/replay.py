@@ -1,6 +1,7 @@
 """Decisions computed again from the ledger alone, to see whether they come out the same.
 
-What the planner was asked is put together from the events up to the moment it was asked. When that was, no event says;
+What the planner was asked is put together from the events up to the moment it was asked, and the patterns that they
+name. When that was, no event says;
 but every proposal carries a hash of all that it depends on, so the moment is the latest one before the proposal whose
 request has that hash. On the recorded versions, threads and vector instructions the proposal must come out bit for bit;
 elsewhere its recipe may differ by ``TOLERANCE`` of each range, and it is said what differs.
@@ -8,8 +9,8 @@ elsewhere its recipe may differ by ``TOLERANCE`` of each range, and it is said w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,13 +18,17 @@ from pydantic import TypeAdapter
 
 from solvus.agent import jobs
 from solvus.agent.campaign import Campaign
+from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.projections import LedgerEvent, project
-from solvus.agent.ledger.tables import ExperimentRow
+from solvus.agent.ledger.tables import ExperimentRow, PatternRow
+from solvus.agent.lessons import Lessons
+from solvus.agent.plan_request import EarlierRows, Ground, plan_request
+from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Proposal
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.suggest import PlanRequest, fingerprints
 from solvus.agent.scoring import TargetDescriptors
-from solvus.agent.snapshot import plan_request
+from solvus.models.pattern import Pattern
 
 TOLERANCE = 1e-3
 """Of a parameter's range: another path through the linear algebra moves a proposal by about 1e-4."""
@@ -66,63 +71,125 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class _Moment:
-    """The experiments after one event."""
+class Recorded:
+    """What the ledger holds beside a campaign's own events: patterns by hash, and the events of earlier campaigns."""
 
-    rows: tuple[ExperimentRow, ...]
+    patterns: Mapping[str, Pattern] = field(default_factory=dict)
+    earlier: Mapping[str, Sequence[LedgerEvent]] = field(default_factory=dict)
 
 
-def decisions(events: Sequence[LedgerEvent]) -> list[Decision]:
-    """Every proposal of the planner in a campaign's events, with the request that has its hash."""
-    campaign, target = None, None
-    moments: list[_Moment] = [_Moment(())]
-    rows: dict[int, dict[str, Any]] = {}
-    planned: list[tuple[int, Recipe]] = []
-    found: list[Decision] = []
-    for event in events:
+@dataclass
+class _Course:
+    """A campaign's events read up to some point: what a plan rests on, the experiments after every event, and what was
+    planned since each."""
+
+    recorded: Recorded
+    config: Campaign | None = None
+    target: dict[str, Any] | None = None
+    ground: Ground | None = None
+    moments: list[tuple[ExperimentRow, ...]] = field(default_factory=lambda: [()])
+    planned: list[tuple[int, Recipe]] = field(default_factory=list)
+    limits: dict[str, PlanLimits | None] = field(default_factory=dict)
+    _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def read(self, event: LedgerEvent) -> None:
         if event.kind in ("campaign-started", "campaign-resumed"):
-            campaign = Campaign.model_validate(event.body["config"])
-        if event.kind == "campaign-started":
-            target = TargetDescriptors.model_validate(event.body["target"]["descriptors"])
-        if event.kind == "experiment-proposed" and event.body["replicate_of"] is None:
-            assert campaign is not None and target is not None  # noqa: S101 -- the first event of a campaign
-            proposal = Proposal.model_validate(event.body["proposal"])
-            request = _asked(campaign, target, moments, planned, proposal)
-            found.append(Decision(event.body["number"], proposal, request))
+            self.config = Campaign.model_validate(event.body["config"])
+        if event.kind in ("campaign-started", "campaign-retargeted"):
+            self.target = event.body["target"]
+        if event.kind in ("campaign-started", "campaign-resumed", "campaign-retargeted"):
+            self.ground = self._stand(event)
         changes = [change for change in project(event) if change.table == "experiment"]
         for change in changes:
-            rows.setdefault(change.key[1], {}).update(change.values)
+            self._rows.setdefault(change.key[1], {}).update(change.values)
         if changes:
-            moments.append(_Moment(tuple(_row(event.campaign, n, rows[n]) for n in sorted(rows))))
+            self.moments.append(_rows_of(event.campaign, self._rows))
         if event.kind == "experiment-proposed" and event.body["replicate_of"] is None:
-            planned.append((len(moments) - 1, event.body["recipe"]))
+            self.planned.append((len(self.moments) - 1, event.body["recipe"]))
+
+    def _stand(self, event: LedgerEvent) -> Ground:
+        """What plans rest on from this event on."""
+        assert self.config is not None and self.target is not None  # noqa: S101 -- of the first event
+        said = self.target["descriptors"]
+        with_lessons = event.body.get("lessons", self.ground is not None and self.ground.lessons is not None)
+        pattern = self.recorded.patterns.get(self.target.get("pattern_of_target") or "")
+        return Ground(
+            campaign=self.config,
+            target=None if said is None else TargetDescriptors.model_validate(said),
+            lessons=Lessons(pattern, self.config.identification.r_range) if with_lessons else None,
+            earlier=tuple(self._earlier(name, event.seq) for name in self.config.earlier),
+        )
+
+    def _earlier(self, name: str, seq: int) -> EarlierRows:
+        """An earlier campaign as it was then."""
+        rows: dict[int, dict[str, Any]] = {}
+        for event in self.recorded.earlier.get(name, ()):
+            for change in project(event) if event.seq < seq else ():
+                if change.table == "experiment":
+                    rows.setdefault(change.key[1], {}).update(change.values)
+        return EarlierRows(name, _rows_of(name, rows))
+
+    def asked(self, body: Mapping[str, Any], proposal: Proposal) -> PlanRequest | None:
+        """The request of the latest moment that has the proposal's hash, with what was proposed since held as well."""
+        assert self.ground is not None  # noqa: S101 -- of the first event
+        said, sha256 = body.get("limits"), proposal.data_sha256
+        # What was proposed once more, for a person who did not know what became of it, was asked for once.
+        self.limits.setdefault(sha256, None if said is None else PlanLimits.model_validate(said))
+        self._learn()
+        for place in range(len(self.moments) - 1, -1, -1):
+            batch = [recipe for at, recipe in self.planned if at > place]
+            request = PlanRequest.model_validate(
+                plan_request(self.ground, self.moments[place], 1, self.limits[sha256])
+            )
+            request = request.model_copy(
+                update={
+                    "pending": (*request.pending, *batch),
+                    "proposed": request.proposed + len(batch),
+                }
+            )
+            if fingerprints(request, [proposal.recipe]) == [sha256]:
+                return request
+        return None
+
+    def _learn(self) -> None:
+        assert self.ground is not None  # noqa: S101 -- of the first event
+        if self.ground.lessons is not None:
+            own, earlier = self.moments[-1], [row for e in self.ground.earlier for row in e.rows]
+            wanted = {row.pattern_sha256 for row in (*own, *earlier) if row.pattern_sha256 is not None}
+            self.ground.lessons.take_all(self.recorded.patterns, wanted)
+
+
+def decisions(events: Sequence[LedgerEvent], recorded: Recorded | None = None) -> list[Decision]:
+    """Every proposal of the planner in a campaign's events, with the request that has its hash; last the one that a
+    rule of stopping kept from being made."""
+    course, found = _Course(recorded or Recorded()), []
+    for event in events:
+        planned = event.kind == "experiment-proposed" and event.body["replicate_of"] is None
+        if planned or (event.kind == "campaign-ended" and "proposal" in event.body):
+            proposal = Proposal.model_validate(event.body["proposal"])
+            number = event.body["number"] if planned else 1 + len(course.moments[-1])
+            found.append(Decision(number, proposal, course.asked(event.body, proposal)))
+        course.read(event)
     return found
 
 
-def _row(campaign: str, number: int, values: dict[str, Any]) -> ExperimentRow:
-    return ExperimentRow(campaign=campaign, number=number, **values)
+def _rows_of(campaign: str, rows: Mapping[int, dict[str, Any]]) -> tuple[ExperimentRow, ...]:
+    return tuple(ExperimentRow(campaign=campaign, number=n, **rows[n]) for n in sorted(rows))
 
 
-def _asked(
-    campaign: Campaign,
-    target: TargetDescriptors,
-    moments: list[_Moment],
-    planned: list[tuple[int, Recipe]],
-    proposal: Proposal,
-) -> PlanRequest | None:
-    """The request of the latest moment that has the proposal's hash, with what was proposed since held as well."""
-    for place in range(len(moments) - 1, -1, -1):
-        batch = [recipe for at, recipe in planned if at > place]
-        request = PlanRequest.model_validate(plan_request(campaign, target, moments[place].rows, 1))
-        request = request.model_copy(
-            update={
-                "pending": (*request.pending, *batch),
-                "proposed": request.proposed + len(batch),
-            }
-        )
-        if fingerprints(request, [proposal.recipe]) == [proposal.data_sha256]:
-            return request
-    return None
+async def read_recorded(ledger: Ledger, events: Sequence[LedgerEvent]) -> Recorded:
+    """What the proposals of a campaign rest on beside its own events."""
+    configs = [e.body["config"] for e in events if e.kind in ("campaign-started", "campaign-resumed")]
+    names = sorted({name for config in configs for name in config.get("earlier", ())})
+    earlier = {name: await ledger.events(name) for name in names}
+    wanted = set()
+    for event in (*events, *(e for told in earlier.values() for e in told)):
+        wanted |= {event.body.get("pattern_sha256"), event.body.get("target", {}).get("pattern_of_target")}
+    patterns = {}
+    for sha256 in sorted(sha for sha in wanted if sha):
+        for row in await ledger.rows(PatternRow, PatternRow.sha256 == sha256):
+            patterns[sha256] = Pattern.model_validate_json(row.body)
+    return Recorded(patterns, earlier)
 
 
 def replayed(decision: Decision) -> Replayed:

@@ -88,7 +88,7 @@ async def write_report(ledger: Ledger, campaign_id: str, target: ResolvedTarget,
 
 
 def _compare(record: CampaignRecord, pattern: Pattern | None, target: ResolvedTarget) -> Comparison | None:
-    if pattern is None:
+    if pattern is None or target.pattern is None:
         return None
     return compare(pattern, target.pattern, record.campaign.identification.r_range)
 
@@ -122,7 +122,9 @@ def as_json(report: Report) -> dict[str, Any]:
         "target": {
             "title": report.target.title,
             "elements": list(report.target.elements),
-            "descriptors": report.target.descriptors.model_dump(mode="json"),
+            "descriptors": None
+            if report.target.descriptors is None
+            else report.target.descriptors.model_dump(mode="json"),
         },
         "state": record.state,
         "reason": record.reason,

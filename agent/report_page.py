@@ -22,7 +22,7 @@ from solvus.agent.outcomes import (
 )
 from solvus.agent.planner.search_space import SearchSpace
 from solvus.agent.report_figures import Comparison, with_unit
-from solvus.agent.scoring import Goal
+from solvus.agent.scoring import Bound, Goal
 from solvus.models.identification import Identification
 
 
@@ -43,6 +43,10 @@ class Report:
 
 def outcome_words(record: CampaignRecord) -> str:
     """How the campaign ended, for the headline."""
+    if record.state == "exhausted" and record.campaign.planner.mode != "target":
+        return "the campaign has come to its end"
+    if record.state == "exhausted" and record.stopped_by_rule:
+        return "not found, and little more to gain"
     return {
         "found": "found and confirmed",
         "exhausted": "not found, the budget is spent",
@@ -54,12 +58,31 @@ def goal_words(name: str, goal: Goal) -> str:
     """One goal as a sentence with its unit; lengths in angstrom, shares in percent."""
     if name.startswith("fraction:"):
         family, least = name.removeprefix("fraction:"), goal.value - goal.tolerance
+        if goal.at_most:
+            most = goal.value + goal.tolerance
+            return f"at most {100 * most:.0f} % of the scattering from {family} particles"
+        if not goal.at_least:
+            share = f"{100 * goal.value:.0f} ± {100 * goal.tolerance:.0f} %"
+            return f"{share} of the scattering from {family} particles"
         return f"at least {100 * least:.0f} % of the scattering from {family} particles"
     unit = " Å" if name in ("diameter", "bond_length") else ""
     label, digits = name.replace("_", " "), 3 if name == "bond_length" else 2
     if goal.at_least:
         return f"{label} at least {goal.value - goal.tolerance:.{digits}f}{unit}"
+    if goal.at_most:
+        return f"{label} at most {goal.value + goal.tolerance:.{digits}f}{unit}"
     return f"{label} {goal.value:.{digits}f} ± {goal.tolerance:.{digits}f}{unit}"
+
+
+def bound_words(name: str, bound: Bound) -> str:
+    """One bound as a sentence."""
+    label = name.replace("_", " ")
+    sides = [
+        f"{word} {limit:g}"
+        for word, limit in (("at least", bound.at_least), ("at most", bound.at_most))
+        if limit is not None
+    ]
+    return f"in any case {label} {' and '.join(sides)}"
 
 
 def page(report: Report) -> str:
@@ -188,10 +211,14 @@ def _summary(report: Report) -> str:
 
 
 def _target(report: Report) -> str:
-    campaign = report.record.campaign
-    goals = "".join(
-        f"<li>{escape(goal_words(n, g))}</li>" for n, g in report.target.descriptors.goals.items()
-    )
+    campaign, wanted = report.record.campaign, report.target.descriptors
+    if wanted is None:
+        return "<p>None: the campaign explored.</p>"
+    words = [goal_words(name, goal) for name, goal in wanted.goals.items()]
+    words += [bound_words(name, bound) for name, bound in wanted.bounds.items()]
+    goals = "".join(f"<li>{escape(text)}</li>" for text in words)
+    if campaign.planner.mode != "target":
+        return f"<p>{escape(report.target.title)}, which means:</p>\n<ul>{goals}</ul>"
     count = campaign.confirmations
     confirming = f"{count} replicate{'s' if count > 1 else ''} that hit{'' if count > 1 else 's'} as well"
     rule = (

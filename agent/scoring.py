@@ -92,12 +92,15 @@ class TargetDescriptors(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    goals: dict[str, Goal] = Field(min_length=1)
+    goals: dict[str, Goal]
+    """May be empty beside bounds, where nothing is aimed at: to explore within them."""
     bounds: dict[str, Bound] = {}
     family: str | None = None
 
     @model_validator(mode="after")
     def _names_are_given(self) -> Self:
+        if not self.goals and not self.bounds:
+            raise ValueError("goals: there is none; give at least one")
         if any(not name.strip() for name in (*self.goals, *self.bounds)):
             raise ValueError("goals: a goal without a name; give the name of a descriptor")
         return self
@@ -106,7 +109,8 @@ class TargetDescriptors(BaseModel):
 class Score(BaseModel):
     """How close an identification is to the target.
 
-    An identification that cannot be trusted has ``trusted`` False and no numbers: it does not steer.
+    An identification that cannot be trusted has ``trusted`` False and no numbers: it does not steer. Where nothing is
+    aimed at there are no numbers either.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -190,11 +194,12 @@ def leading_family(identification: Identification) -> str | None:
     return min(totals, key=lambda family: (-totals[family], family)) if totals else None
 
 
-def score(identification: Identification, target: TargetDescriptors, threshold: float = 0.5) -> Score:
+def score(identification: Identification, target: TargetDescriptors | None, threshold: float = 0.5) -> Score:
     """Score an identification against a target.
 
     Parameters
     ----------
+    target : ``None``, or one without goals, where nothing is aimed at: there is then no distance, and no hit.
     threshold : the least probability of being within all tolerances that makes a hit.
 
     Returns
@@ -212,10 +217,14 @@ def score(identification: Identification, target: TargetDescriptors, threshold: 
     family = leading_family(identification)
     if identification.verdict != "identified":
         return Score(trusted=False, family=family)
+    if target is None:
+        return Score(trusted=True, family=family)
     missing = [name for name in (*target.goals, *target.bounds) if name not in identification.descriptors]
     if missing:
         known = ", ".join(identification.descriptors)
         raise ScoringError(f"goals: {missing[0]} is no descriptor of the identification; there are {known}")
+    if not target.goals:
+        return Score(trusted=True, family=family)
     goals = list(target.goals.values())
     descriptors = [identification.descriptors[name] for name in target.goals]
     normals = _standard_normals(len(goals))

@@ -17,10 +17,15 @@ from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import CampaignLoop, EndState
+from solvus.agent.campaign_record import latest_target
+from solvus.agent.earlier import earlier_campaigns
 from solvus.agent.ledger.canonical import canonical, sha256_text
-from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.ledger.ledger import Ledger, Step
 from solvus.agent.ledger.tables import CampaignRow, PatternRow
+from solvus.agent.lessons import Lessons
+from solvus.agent.plan_request import Ground
 from solvus.agent.reduction import DeviceReduction, reductions_of
+from solvus.agent.retarget import Retarget, scored_anew
 from solvus.agent.scoring import TargetDescriptors
 from solvus.agent.snapshot import Snapshot
 from solvus.agent.workers import JobFailed, Workers
@@ -32,8 +37,19 @@ from solvus.models.pattern import Conditions
 TARGET_RMAX = 60.0
 """angstrom; range over which the target's pattern is calculated: particle size is read from all of it."""
 RECORDED_PACKAGES = ("solvus", "torch", "botorch", "gpytorch", "numpy", "scipy", "ase", "aiomqtt", "pydantic")
-MAY_CHANGE_ON_RESUME = {"budget", "parallel", "timing", "approval", "limits", "inventory"}
-"""What a scientist may change in the middle of a campaign without making earlier decisions meaningless."""
+RETARGETS = {"target", "goals", "bounds"}
+"""What a campaign aims at."""
+MAY_CHANGE_ON_RESUME = {
+    "budget",
+    "parallel",
+    "timing",
+    "approval",
+    "limits",
+    "inventory",
+    "stop_when",
+} | RETARGETS
+"""What a scientist may change in the middle of a campaign without making earlier decisions meaningless: a new target
+counts every experiment anew."""
 
 _TARGET = TypeAdapter[jobs.ResolvedTarget | jobs.Refusal](jobs.ResolvedTarget | jobs.Refusal)
 _COMPUTING = TypeAdapter[dict[str, str]](dict[str, str])
@@ -65,7 +81,8 @@ def environment(computing: Mapping[str, str]) -> dict[str, str]:
 
 def recorded_target(target: jobs.ResolvedTarget) -> dict[str, Any]:
     """What the ledger keeps of a target: all that decisions rest on."""
-    return target.model_dump(mode="json", exclude={"pattern"}) | {"pattern_of_target": target.pattern.sha256}
+    sha256 = None if target.pattern is None else target.pattern.sha256
+    return target.model_dump(mode="json", exclude={"pattern"}) | {"pattern_of_target": sha256}
 
 
 async def new_id(ledger: Ledger, campaign: Campaign) -> str:
@@ -86,8 +103,7 @@ async def begin(
     """Enter a new campaign into the ledger, with the target in the planner's words and its pattern: a file may change
     later."""
     async with ledger.step() as step:
-        if await step.get(PatternRow, target.pattern.sha256) is None:
-            step.session.add(PatternRow(sha256=target.pattern.sha256, body=target.pattern.canonical_json))
+        await _keep_pattern(step, target)
         await step.append(
             campaign_id,
             "campaign-started",
@@ -99,8 +115,14 @@ async def begin(
                 "laboratory": bench.laboratory.model_dump(mode="json"),
                 "target": recorded_target(target),
                 "environment": environment(computing),
+                "lessons": True,
             },
         )
+
+
+async def _keep_pattern(step: Step, target: jobs.ResolvedTarget) -> None:
+    if target.pattern is not None and await step.get(PatternRow, target.pattern.sha256) is None:
+        step.session.add(PatternRow(sha256=target.pattern.sha256, body=target.pattern.canonical_json))
 
 
 async def interrupted(ledger: Ledger, campaign: Campaign) -> str:
@@ -131,8 +153,15 @@ async def interrupted(ledger: Ledger, campaign: Campaign) -> str:
     return open_rows[-1].campaign
 
 
-async def check_ground(ledger: Ledger, campaign_id: str, bench: Bench, target: jobs.ResolvedTarget) -> None:
-    """Refuse to take up a campaign on other devices or towards another target than it began with.
+async def check_ground(
+    ledger: Ledger, campaign_id: str, bench: Bench, campaign: Campaign, target: jobs.ResolvedTarget
+) -> bool:
+    """Refuse to take up a campaign on other devices than it began with, or with a target that has changed although the
+    campaign file has not.
+
+    Returns
+    -------
+    Whether the campaign is aimed at another target from now on.
 
     Raises
     ------
@@ -140,39 +169,67 @@ async def check_ground(ledger: Ledger, campaign_id: str, bench: Bench, target: j
         Naming what has changed.
     """
     events = await ledger.events(campaign_id)
-    started = next(e.body for e in events if e.kind == "campaign-started")
-    # Read back, so that a key which the model has gained since is no difference.
-    if bench.laboratory.devices != Laboratory.model_validate(started["laboratory"]).devices:
+    configs = [e for e in events if e.kind in ("campaign-started", "campaign-resumed")]
+    # Read back, so that a key which a model has gained since is no difference.
+    if bench.laboratory.devices != Laboratory.model_validate(configs[0].body["laboratory"]).devices:
         raise ConfigurationError(
             [
                 "resume: the laboratory's devices differ from those the campaign began with; put their settings back"
             ]
         )
-    recorded = dict(started["target"])
-    recorded["descriptors"] = TargetDescriptors.model_validate(recorded["descriptors"]).model_dump(
-        mode="json"
-    )
-    if recorded_target(target) != recorded:
+    recorded = latest_target(events)
+    if recorded["descriptors"] is not None:
+        kept = TargetDescriptors.model_validate(recorded["descriptors"])
+        recorded["descriptors"] = kept.model_dump(mode="json")
+    if recorded_target(target) == recorded:
+        return False
+    given = campaign.model_dump(mode="json", include=RETARGETS)
+    if (
+        Campaign.model_validate(configs[-1].body["config"]).model_dump(mode="json", include=RETARGETS)
+        == given
+    ):
         raise ConfigurationError(
             [
                 "resume: the target's file has changed since the campaign began; put it back, or begin a new campaign"
             ]
         )
+    if list(target.elements) != list(recorded["elements"]):
+        raise ConfigurationError(
+            [
+                f"resume: the new target holds {', '.join(target.elements)}, the experiments so far were identified "
+                f"among {', '.join(recorded['elements'])}; begin a new campaign"
+            ]
+        )
+    return True
 
 
 async def uid_of(ledger: Ledger, campaign_id: str) -> str:
     """What tells a campaign from one of the same id in another ledger."""
     started = next(e for e in await ledger.events(campaign_id) if e.kind == "campaign-started")
-    return str(started.body.get("uid") or sha256_text(canonical(started.body))[:32])
+    written = {
+        name: value for name, value in started.body.items() if name != "lessons"
+    }  # as version 1 had it
+    return str(started.body.get("uid") or sha256_text(canonical(written))[:32])
 
 
-async def resume(ledger: Ledger, campaign_id: str, campaign: Campaign, computing: Mapping[str, str]) -> None:
-    """Enter into the ledger that a campaign is taken up again."""
+async def resume(
+    ledger: Ledger,
+    campaign_id: str,
+    campaign: Campaign,
+    computing: Mapping[str, str],
+    retarget: Retarget | None = None,
+) -> None:
+    """Enter into the ledger that a campaign is taken up again, and with ``retarget`` what it aims at now."""
     config = campaign.model_dump(mode="json")
     async with ledger.step() as step:
         await step.append(
-            campaign_id, "campaign-resumed", {"config": config, "environment": environment(computing)}
+            campaign_id,
+            "campaign-resumed",
+            {"config": config, "environment": environment(computing), "lessons": True},
         )
+        if retarget is not None:
+            await _keep_pattern(step, retarget.target)
+            await retarget.write(step, campaign_id, recorded_target(retarget.target))
 
 
 async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> jobs.ResolvedTarget:
@@ -187,6 +244,8 @@ async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> 
     known = {} if calibration is None else calibration.model_dump(exclude={"standard"})
     request = jobs.ResolveRequest(
         target=campaign.target,
+        goals=campaign.goals,
+        bounds=campaign.bounds,
         elements=campaign.identification.elements,
         r_range=campaign.identification.r_range,
         expansion=campaign.identification.expansion,
@@ -267,12 +326,16 @@ class Session:
         computing = _COMPUTING.validate_json(await workers.run("identify", jobs.computing, ""))
         if self._take_up:
             campaign_id = await interrupted(ledger, self.campaign)
-            await check_ground(ledger, campaign_id, self.bench, target)
+            another = await check_ground(ledger, campaign_id, self.bench, self.campaign, target)
+            retarget = await scored_anew(ledger, campaign_id, self.campaign, target) if another else None
             uid = await uid_of(ledger, campaign_id)
-            enter = partial(resume, ledger, campaign_id, self.campaign, computing)
+            enter = partial(resume, ledger, campaign_id, self.campaign, computing, retarget)
         else:
             campaign_id, uid = await new_id(ledger, self.campaign), unique_id()
             enter = partial(begin, ledger, campaign_id, self.campaign, self.bench, target, computing, uid)
+        lessons = Lessons(target.pattern, self.campaign.identification.r_range)
+        ground = Ground(self.campaign, target.descriptors, lessons)
+        earlier = await earlier_campaigns(ledger, campaign_id, ground)
         self._loop = CampaignLoop(
             campaign_id=campaign_id,
             campaign=self.campaign,
@@ -285,6 +348,8 @@ class Session:
             enter=enter,
             watch=self._watch,
             holder=f"{campaign_id}.{uid}",
+            earlier=earlier,
+            lessons=lessons,
         )
         if self._stopping:
             self._loop.stop()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from solvus import __version__
-from solvus.agent.campaign import Campaign
 from solvus.agent.decide import Experiment
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.tables import ExperimentRow
-from solvus.agent.planner.observations import Observation, Outcome, Proposal
-from solvus.agent.scoring import Score, TargetDescriptors
+from solvus.agent.lessons import NOTHING, Lessons
+from solvus.agent.planner.identified import ambiguous_modes
+from solvus.agent.planner.observations import Mode, Observation, Outcome, Proposal
+from solvus.agent.scoring import Score
 from solvus.agent.states import ExperimentState
 from solvus.drivers.messages import AgentState
 from solvus.models.identification import Descriptor, Identification
@@ -56,19 +56,27 @@ def as_experiment(row: ExperimentRow, *, asks: bool = False) -> Experiment:
     )
 
 
-def as_observation(row: ExperimentRow) -> Observation | None:
+def as_observation(row: ExperimentRow, lessons: Lessons | None = None) -> Observation | None:
     """What the planner learns from an experiment; ``None`` while it has not ended.
+
+    With ``lessons``, also of its pattern, and as several modes where its identification is ambiguous.
 
     An unknown outcome counts as failed equipment, which says nothing of the recipe, unless a person has looked and
     found that there is no product.
     """
     state = E(row.state)
     descriptors: dict[str, Descriptor] = {}
+    modes: tuple[Mode, ...] = ()
+    lesson = NOTHING
     if state is E.SCORED and row.identification is not None and row.score is not None:
         trusted = Score.model_validate_json(row.score).trusted
         outcome: Outcome = "ok" if trusted else "untrusted"
         if trusted:
-            descriptors = Identification.model_validate_json(row.identification).descriptors
+            identification = Identification.model_validate_json(row.identification)
+            descriptors = identification.descriptors
+            modes = () if lessons is None else ambiguous_modes(identification)
+        if lessons is not None:
+            lesson = lessons.of(row.pattern_sha256)
     elif state in (E.FAILED, E.UNKNOWN) and row.cause == "chemistry":
         outcome = "failed_chemistry"
     elif state in (E.FAILED, E.UNKNOWN):
@@ -81,28 +89,10 @@ def as_observation(row: ExperimentRow) -> Observation | None:
         recipe=json.loads(row.recipe),
         outcome=outcome,
         descriptors=descriptors,
+        modes=modes,
+        misfit=lesson.misfit,
+        curve=lesson.curve,
     )
-
-
-def plan_request(
-    campaign: Campaign, target: TargetDescriptors, rows: Sequence[ExperimentRow], count: int
-) -> dict[str, Any]:
-    """What the planner is asked, as JSON: all that the next ``count`` proposals depend on. A replay asks the same.
-
-    What a person or a limit has refused is not asked for again: to the planner it stays on its way for ever.
-    """
-    observations = [o for o in map(as_observation, rows) if o is not None]
-    return {
-        "space": campaign.search_space.model_dump(mode="json"),
-        "target": target.model_dump(mode="json"),
-        "observations": [o.model_dump(mode="json") for o in observations],
-        "pending": [e.recipe for e in map(as_experiment, rows) if e.active or e.rejected],
-        "n": count,
-        "seed": campaign.seed,
-        "proposed": sum(row.replicate_of is None for row in rows),
-        "settings": campaign.planner.model_dump(mode="json"),
-        "budget": campaign.budget.experiments,
-    }
 
 
 def replicate_proposal(rows: Sequence[ExperimentRow], first: Experiment) -> Proposal:
@@ -121,8 +111,10 @@ def replicate_proposal(rows: Sequence[ExperimentRow], first: Experiment) -> Prop
 
 def summarise(score: Score) -> str:
     """A score in a few words."""
-    if not score.trusted or score.distance_mean is None or score.probability_within is None:
+    if not score.trusted:
         return "not trusted: it does not steer"
+    if score.distance_mean is None or score.probability_within is None:
+        return "identified; nothing is aimed at"
     verdict = "hit" if score.hit else "miss"
     return (
         f"{verdict}, {score.distance_mean:.2f} tolerances from the target, "

@@ -11,13 +11,14 @@ import math
 
 import numpy as np
 
-from solvus.agent.campaign import Tolerance
-from solvus.agent.jobs import ResolvedTarget, ResolveRequest
+from solvus.agent.campaign import Target, Tolerance
+from solvus.agent.jobs import EXPLORATION, ResolvedTarget, ResolveRequest
 from solvus.agent.scoring import FRACTION, Goal, TargetDescriptors, leading_family
 from solvus.models.identification import Identification
 from solvus.models.identify import identify, pattern_of
 from solvus.models.pattern import Pattern, PatternError
 from solvus.models.pattern_files import read_gr
+from solvus.models.structures.clusters import FAMILIES
 from solvus.models.structures.library import Library, LibraryError
 from solvus.models.structures.structure_files import StructureFileError, read_cluster
 
@@ -34,9 +35,12 @@ class TargetError(ValueError):
     """A target that cannot be aimed at; one sentence names the field and the fix."""
 
 
-def _pattern_of_target(request: ResolveRequest) -> tuple[str, tuple[str, ...], Pattern]:
+DESCRIBED = (*(FRACTION + family for family in FAMILIES), "diameter", "bond_length")
+"""What every identification of a metal cluster says, and may be sought or bounded."""
+
+
+def _pattern_of_target(request: ResolveRequest, target: Target) -> tuple[str, tuple[str, ...], Pattern]:
     """Title, elements and pattern of the target."""
-    target = request.target
     r = np.arange(0.0, request.rmax + 0.5 * R_STEP, R_STEP)
     if target.structure is not None:
         try:
@@ -77,15 +81,39 @@ def goals_of(identification: Identification, tolerance: Tolerance) -> TargetDesc
     return TargetDescriptors(goals=goals, family=family)
 
 
+def _with_further(request: ResolveRequest, implied: TargetDescriptors | None) -> TargetDescriptors | None:
+    """The target's own goals with those that the campaign gives besides or in their place, and the bounds."""
+    for kind, names in (("goals", request.goals), ("bounds", request.bounds)):
+        for name in names:
+            if name not in DESCRIBED:
+                raise TargetError(
+                    f"{kind}: {name} is no descriptor of a sample; there are {', '.join(DESCRIBED)}"
+                )
+    goals = {**({} if implied is None else implied.goals), **request.goals}
+    if not goals and not request.bounds:
+        return None
+    family = None if implied is None else implied.family
+    return TargetDescriptors(goals=goals, bounds=request.bounds, family=family)
+
+
 def resolve_target(request: ResolveRequest) -> ResolvedTarget:
-    """Resolve a target.
+    """Resolve a target, with the further goals and bounds of its campaign.
 
     Raises
     ------
     TargetError
-        For a target that cannot be read, or that nothing in the library explains.
+        For a target that cannot be read, or that nothing in the library explains; for a goal or bound on what no
+        identification says.
     """
-    title, elements, pattern = _pattern_of_target(request)
+    target = request.target
+    if target is None:
+        return ResolvedTarget(
+            title=EXPLORATION,
+            elements=request.elements,
+            descriptors=_with_further(request, None),
+            pattern=None,
+        )
+    title, elements, pattern = _pattern_of_target(request, target)
     try:
         seen = identify(
             pattern,
@@ -98,7 +126,7 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
     except (LibraryError, PatternError) as error:
         raise TargetError(f"target: {error}") from error
     best = seen.candidates[0].r_w if seen.candidates else math.inf
-    calculated = request.target.pattern is None
+    calculated = target.pattern is None
     if seen.verdict != "identified" or (calculated and best > EXPLAINED):
         why = "; ".join(seen.reasons) or f"its best structure leaves R_w {best:.2f}"
         raise TargetError(
@@ -107,6 +135,6 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
     return ResolvedTarget(
         title=title,
         elements=request.elements or elements or seen.candidates[0].elements,
-        descriptors=goals_of(seen, request.target.tolerance),
+        descriptors=_with_further(request, goals_of(seen, target.tolerance)),
         pattern=pattern,
     )

@@ -11,7 +11,7 @@ from solvus.agent.commandline.paths import LEDGER_OPTION_HELP
 if TYPE_CHECKING:
     from solvus.agent.ledger.ledger import Ledger
     from solvus.agent.ledger.projections import LedgerEvent
-    from solvus.agent.replay import Replayed
+    from solvus.agent.replay import Recorded, Replayed
 
 DIFFERS = 1
 """Exit status when a proposal does not come out as recorded."""
@@ -41,8 +41,8 @@ def replay(
     from solvus.agent.commandline.reading import read_ledger
     from solvus.agent.replay import decisions, replayed
 
-    name, events = read_ledger(ledger, lambda opened: _events(opened, campaign), as_json=as_json)
-    made = decisions(events)
+    name, events, recorded = read_ledger(ledger, lambda opened: _events(opened, campaign), as_json=as_json)
+    made = decisions(events, recorded)
     if experiment is not None:
         made = [d for d in made if d.number == experiment]
         if not made:
@@ -92,11 +92,12 @@ def _words(r: Replayed) -> str:
     return f"experiment {r.number}: {recipe} {r.difference or 0.0:.1e} of a range; {', '.join(r.fields)} differ{told}"
 
 
-async def _events(ledger: Ledger, campaign: str | None) -> tuple[str, list[LedgerEvent]]:
+async def _events(ledger: Ledger, campaign: str | None) -> tuple[str, list[LedgerEvent], Recorded]:
     from sqlmodel import col
 
     from solvus.agent.ledger.engine import LedgerError
     from solvus.agent.ledger.tables import CampaignRow
+    from solvus.agent.replay import read_recorded
 
     rows = await ledger.rows(CampaignRow, order_by=col(CampaignRow.started_at))
     names = [row.campaign for row in rows]
@@ -104,4 +105,5 @@ async def _events(ledger: Ledger, campaign: str | None) -> tuple[str, list[Ledge
         known = f"there are {', '.join(names)}" if names else "the ledger holds none"
         raise LedgerError(f"campaign: {campaign or 'the newest'} is not there; {known}")
     name = campaign or names[-1]
-    return name, await ledger.events(name)
+    events = await ledger.events(name)
+    return name, events, await read_recorded(ledger, events)

@@ -65,9 +65,12 @@ def read_configuration(campaign: str, lab: str | None, seed: int | None) -> tupl
     read = load_yaml(path, Campaign)
     base = path.resolve().parent
     target = read.target
-    # A file named in a campaign is meant relative to the campaign's own folder.
-    moved = {k: base / v for k, v in (("file", target.file), ("pattern", target.pattern)) if v is not None}
-    read = read.model_copy(update={"target": target.model_copy(update=moved)})
+    if target is not None:
+        # A file named in a campaign is meant relative to the campaign's own folder.
+        moved = {
+            k: base / v for k, v in (("file", target.file), ("pattern", target.pattern)) if v is not None
+        }
+        read = read.model_copy(update={"target": target.model_copy(update=moved)})
     if seed is not None:
         read = read.model_copy(update={"seed": seed})
     named = lab or read.laboratory
@@ -199,7 +202,7 @@ def _tell(outcome: Outcome, url: str, report: Path, as_json: bool) -> None:
         return
     words = {
         "found": "[green]The target was found and confirmed.[/green]",
-        "exhausted": "[yellow]The budget is spent and the target was not found.[/yellow]",
+        "exhausted": "[yellow]The campaign has come to its end; no target was found and confirmed.[/yellow]",
         "stopped": "[yellow]Stopped.[/yellow] `solvus run ... --resume` goes on from here.",
     }
     out.print(words[outcome.state])

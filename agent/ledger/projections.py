@@ -35,7 +35,7 @@ class LedgerEvent:
     body: dict[str, Any]
 
 
-VERSIONS: dict[str, int] = {"message-refused": 2}
+VERSIONS: dict[str, int] = {"message-refused": 2, "campaign-started": 2, "campaign-resumed": 2}
 """Version written with new events of a kind; 1 where it is not named. Older ones are upcast when read, never
 rewritten."""
 
@@ -48,6 +48,7 @@ KINDS = frozenset(
     {
         "campaign-started",
         "campaign-resumed",
+        "campaign-retargeted",
         "campaign-ended",
         "devices-met",
         "experiment-proposed",
@@ -95,8 +96,15 @@ def _message_refused_1(body: dict[str, Any]) -> dict[str, Any]:
     return kept | {"channel": said if known else "result", "reason": reason if known else body["reason"]}
 
 
+def _without_lessons(body: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 was written by agents whose planner learnt from identifications alone, not from the patterns too."""
+    return body | {"lessons": False}
+
+
 UPCASTS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
-    ("message-refused", 1): _message_refused_1
+    ("message-refused", 1): _message_refused_1,
+    ("campaign-started", 1): _without_lessons,
+    ("campaign-resumed", 1): _without_lessons,
 }
 """For each kind and older version, the way to the next."""
 

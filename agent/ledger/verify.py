@@ -134,6 +134,8 @@ def describe(event: LedgerEvent) -> str:  # noqa: C901 -- a flat table, one arm 
             return f"campaign started: target {_target(b['config'])}, {_budget(b['config'])}"
         case "campaign-resumed":
             return f"campaign resumed, {_budget(b['config'])}"
+        case "campaign-retargeted":
+            return f"campaign aimed at another target: {b['target']['title']}"
         case "campaign-ended":
             return f"campaign ended, {b['state']}{reason}"
         case "devices-met":
@@ -163,6 +165,8 @@ def describe(event: LedgerEvent) -> str:  # noqa: C901 -- a flat table, one arm 
 
 def _target(config: dict[str, Any]) -> str:
     target = config["target"]
+    if target is None:
+        return "none, to explore"
     return str(target["structure"] or target["file"] or target["pattern"])
 
 

@@ -33,6 +33,7 @@ from torch.quasirandom import SobolEngine
 from solvus.agent.planner.aims import Aim
 from solvus.agent.planner.expressions import evaluate
 from solvus.agent.planner.feasibility import Feasibility
+from solvus.agent.planner.limits import Within, scale_of
 from solvus.agent.planner.outputs import Output, log_kept
 from solvus.agent.planner.search_space import Categorical, Integer, Ordinal, SearchSpace
 from solvus.agent.planner.surrogate import JITTER, VectorGP
@@ -92,6 +93,7 @@ class Acquisition:
     normals: Tensor
     interior: float
     cost: str | None
+    within: Within | None = None
 
     @property
     def model(self) -> VectorGP:
@@ -133,13 +135,18 @@ class Acquisition:
     def breach(self, A: Tensor) -> Tensor:
         """How far recipes are beyond the constraints, in shares of the limits, (a,)."""
         total = A.new_zeros(len(A))
-        if not self.space.constraints:
+        if not self.space.constraints and self.within is None:
             return total
+
+        def equals(name: str, choice: str) -> Tensor:
+            return torch.as_tensor(self.space.equals_in(A, name, choice))
+
         values = self.space.values_of(A)
         for constraint in self.space.constraints:
-            amount = constraint.amount(values, lambda name, choice: self.space.equals_in(A, name, choice))
-            scale = max(abs(limit) for limit in (constraint.lower, constraint.upper) if limit is not None)
-            total = total + (constraint.excess(amount) / (scale or 1.0)) ** 2
+            beyond = constraint.excess(constraint.amount(values, equals)) / scale_of(constraint)
+            total = total + constraint.applies(equals) * beyond**2
+        if self.within is not None:
+            total = total + self.within.breach(A, values, equals)
         return total.nan_to_num(nan=1.0)
 
     def __call__(self, A: Tensor) -> Tensor:
@@ -174,6 +181,7 @@ def prepare(
     *,
     interior: float = 0.5,
     cost: str | None = None,
+    within: Within | None = None,
 ) -> Acquisition:
     """The acquisition function for the next candidate.
 
@@ -182,6 +190,7 @@ def prepare(
     models : of the same experiments, the most probable readings first.
     unknown : recipes whose outcome is not known, (k, d).
     seed : of the draws.
+    within : what may be ordered now.
     """
     held = distinct(torch.cat((ranked(models[0], aim)[:BASELINE], unknown)))
     m = len(outputs)
@@ -194,7 +203,9 @@ def prepare(
         root = _root(model.covariance(held, held), model.spread)
         draws = model.mean(held) + torch.einsum("mbc,smc->smb", root, normals[..., :-1])
         members.append(Member(model, root, aim.reference(draws.transpose(-1, -2))))
-    return Acquisition(space, tuple(members), outputs, aim, feasibility, held, normals, interior, cost)
+    return Acquisition(
+        space, tuple(members), outputs, aim, feasibility, held, normals, interior, cost, within
+    )
 
 
 def _root(covariance: Tensor, spread: Tensor) -> Tensor:
@@ -220,25 +231,26 @@ def ranked(model: VectorGP, aim: Aim) -> Tensor:
     return ordered
 
 
-def makeable(space: SearchSpace, vectors: FloatVector) -> FloatVector:
+def makeable(space: SearchSpace, vectors: FloatVector, within: Within | None = None) -> FloatVector:
     """The nearest recipes that can be made and keep to all constraints, encoded: (k', d), k' at most k."""
     found = []
-    for vector in vectors:
+    for vector in vectors if within is None else within.pulled(vectors):
         recipe = space.decode(vector)
-        if space.refusal(recipe) is None:
+        if space.refusal(recipe) is None and (within is None or within.allows(recipe)):
             found.append(space.encode(recipe))
     return np.array(found).reshape(len(found), space.dimensions)
 
 
-def _raw_candidates(space: SearchSpace, centres: Tensor, seed: int) -> Tensor:
+def _raw_candidates(space: SearchSpace, centres: Tensor, seed: int, within: Within | None = None) -> Tensor:
     """Starting points over the whole space and around ``centres`` (c, d), shape (k, d)."""
     engine = SobolEngine(space.dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     wide: list[FloatVector] = []
     for _ in range(RAW_TRIES):
-        for u in engine.draw(RAW, dtype=torch.float64).numpy():
-            recipe = space.draw(u)
-            if space.refusal(recipe) is None:
-                wide.append(space.encode(recipe))
+        drawn = [space.draw(u) for u in engine.draw(RAW, dtype=torch.float64).numpy()]
+        kept = [space.encode(recipe) for recipe in drawn if space.refusal(recipe) is None]
+        if within is not None and kept:
+            kept = list(makeable(space, within.spread(np.array(kept)), within))
+        wide += kept
         if len(wide) >= RAW:
             break
     generator = np.random.default_rng(seed)
@@ -248,7 +260,7 @@ def _raw_candidates(space: SearchSpace, centres: Tensor, seed: int) -> Tensor:
     steps = spreads * generator.standard_normal((len(near), len(ordered)))
     near[:, ordered] = np.clip(near[:, ordered] + steps, 0.0, 1.0)
     return torch.as_tensor(
-        np.concatenate((np.array(wide[:RAW]).reshape(-1, space.dimensions), makeable(space, near)))
+        np.concatenate((np.array(wide[:RAW]).reshape(-1, space.dimensions), makeable(space, near, within)))
     )
 
 
@@ -336,17 +348,19 @@ def candidates(acquisition: Acquisition, seed: int) -> tuple[Tensor, Tensor]:
     Encoded recipes on the robot's grid, (k, d), and a(x) of each, (k,): the local maxima, what is next to the best of
     them, and all starting points.
     """
-    space = acquisition.space
+    space, within = acquisition.space, acquisition.within
     centres = ranked(acquisition.model, acquisition.aim)[:LOCAL_CENTRES]
-    raw = _raw_candidates(space, centres, seed)
+    raw = _raw_candidates(space, centres, seed, within)
+    if not len(raw):
+        return raw, raw.new_zeros(0)
     with torch.no_grad():
         raw_values = acquisition(raw)
     climbed = _ascend(acquisition, _starts(raw, raw_values, space.categorical))
-    maxima = torch.as_tensor(makeable(space, balanced(space, climbed).numpy()))
+    maxima = torch.as_tensor(makeable(space, balanced(space, climbed).numpy(), within))
     with torch.no_grad():
         values = acquisition(maxima)
         best = maxima[values.argsort(descending=True, stable=True)[:POLISHED]]
-        beside = torch.as_tensor(makeable(space, _neighbours(space, best)))
+        beside = torch.as_tensor(makeable(space, _neighbours(space, best), within))
         found = torch.cat((maxima, beside, raw))
         values = torch.cat((values, acquisition(beside) if len(beside) else values[:0], raw_values))
     order = values.argsort(descending=True, stable=True)

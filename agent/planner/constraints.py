@@ -33,6 +33,10 @@ class _Limits(BaseModel):
         """What is limited, for numbers or tensors by name."""
         raise NotImplementedError
 
+    def applies(self, equals: Callable[[str, str], Any]) -> Any:
+        """1 where a recipe has to keep to it, else 0; of the kind that ``equals`` gives."""
+        return 1.0
+
     @model_validator(mode="after")
     def _limits_make_sense(self) -> Self:
         if self.lower is None and self.upper is None:
@@ -55,6 +59,8 @@ class _Limits(BaseModel):
 
     def refusal(self, values: Mapping[str, Any], equals: Callable[[str, str], Any]) -> str | None:
         """One sentence that says why numbers break this, or ``None``."""
+        if not self.applies(equals):
+            return None
         amount = self.amount(values, equals)
         if not math.isfinite(amount):
             return f"constraint: {self.text} has no value here"
@@ -66,18 +72,30 @@ class _Limits(BaseModel):
 
 
 class LinearConstraint(_Limits):
-    """lower <= sum of coefficient times value <= upper, in the parameters' own units."""
+    """lower <= sum of coefficient times value <= upper, in the parameters' own units; with ``when``, only for recipes
+    that have one of these choices of every parameter named."""
 
     kind: Literal["linear"] = "linear"
     coefficients: dict[Identifier, float] = Field(min_length=1)
+    when: dict[Identifier, tuple[str, ...]] = {}
 
     @property
     def text(self) -> str:
-        return " + ".join(f"{c:g} {name}" for name, c in self.coefficients.items())
+        return " + ".join(f"{c:g} {name}" for name, c in sorted(self.coefficients.items()))
 
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self.coefficients)
+
+    @property
+    def compared(self) -> frozenset[tuple[str, str]]:
+        return frozenset((name, choice) for name, choices in self.when.items() for choice in choices)
+
+    def applies(self, equals: Callable[[str, str], Any]) -> Any:
+        holds: Any = 1.0
+        for name, choices in sorted(self.when.items()):
+            holds = holds * sum(equals(name, choice) for choice in choices)
+        return holds
 
     def amount(self, values: Mapping[str, Any], equals: Callable[[str, str], Any]) -> Any:
         total: Any = 0.0

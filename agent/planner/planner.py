@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
@@ -114,15 +115,21 @@ class Planner:
             self._request.model_copy(update={"target": target}).model_dump()
         )
 
+    def limit(self, limits: PlanLimits | None) -> None:
+        """Say what may be ordered now, within the space; ``None`` for all of it."""
+        self._request = self._request.model_copy(update={"limits": limits})
+
     def suggest(self, n: int = 1) -> list[Proposal]:
         """The next ``n`` recipes, which are pending from now on."""
         if n < 1:
             raise PlannerError(f"n: {n} proposals cannot be made; ask for 1 or more")
         proposals = suggest(self._request.model_copy(update={"n": n}))
+        recipes, limits = [p.recipe for p in proposals], self._request.limits
         self._request = self._request.model_copy(
             update={
-                "pending": (*self._request.pending, *(p.recipe for p in proposals)),
+                "pending": (*self._request.pending, *recipes),
                 "proposed": self._request.proposed + n,
+                "limits": None if limits is None else limits.after(recipes),
             }
         )
         return proposals

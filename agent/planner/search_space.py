@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.stats import qmc
 
-from solvus.agent.planner.constraints import Constraint, NonlinearConstraint
+from solvus.agent.planner.constraints import Constraint
 from solvus.agent.planner.parameters import (
     Categorical,
     Choice,
@@ -151,10 +151,9 @@ class SearchSpace(BaseModel):
             and not (isinstance(c.parameter, Ordinal) and isinstance(c.parameter.levels[0], str))
         } | {p.name for p in self.parameters if isinstance(p, Fixed) and not isinstance(p.value, str)}
         compared: dict[str, set[str]] = {}
-        if isinstance(constraint, NonlinearConstraint):
-            for name, choice in constraint.compared:
-                compared.setdefault(name, set()).add(choice)
-        for name in sorted(constraint.names):
+        for name, choice in constraint.compared:
+            compared.setdefault(name, set()).add(choice)
+        for name in sorted(constraint.names | compared.keys()):
             if name in compared:
                 parameter = next((p for p in self.parameters if p.name == name), None)
                 if not isinstance(parameter, Categorical) or not compared[name] <= set(parameter.choices):

@@ -50,6 +50,7 @@ from solvus.agent.planner.expressions import names_in
 from solvus.agent.planner.feasibility import Feasibility, fit_feasibility
 from solvus.agent.planner.known import ReadingError, encoded, mixed_of, readings_of, table_of
 from solvus.agent.planner.ladder import Step, choose, misfit_step, pattern_step, step_of
+from solvus.agent.planner.limits import PlanLimits, Within
 from solvus.agent.planner.modelling import Fitted
 from solvus.agent.planner.observations import Observation, Proposal, Rule, Source
 from solvus.agent.planner.outputs import Output, outputs_of
@@ -102,6 +103,7 @@ class PlanRequest(BaseModel):
     earlier : campaigns before this one.
     target_curve : the target's pattern on the grid of the observations' curves.
     budget : of experiments; for the rules of stopping only.
+    limits : what may be ordered now, within the space; ``None`` for all of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -117,10 +119,11 @@ class PlanRequest(BaseModel):
     earlier: tuple[EarlierCampaign, ...] = ()
     target_curve: tuple[float, ...] | None = None
     budget: int | None = Field(default=None, ge=1)
+    limits: PlanLimits | None = None
 
     @model_validator(mode="after")
     def _fits_the_space_and_target(self) -> Self:
-        if self.target is None and self.settings.mode != "explore":
+        if self.settings.mode != "explore" and (self.target is None or not self.target.goals):
             raise PlannerError(f"target: is missing, and mode {self.settings.mode} needs one")
         if self.settings.cost is not None:
             for name in sorted(names_in(self.settings.cost) - set(self.space.names)):
@@ -232,10 +235,19 @@ def _explored(items: list[tuple[int, Observation]]) -> tuple[Output, ...]:
     return tuple(found)
 
 
+def _modelled(known: _Known) -> tuple[Output, ...]:
+    """What the target has goals for; without any, all that the results share, with the bounds that there are."""
+    target = known.request.target
+    if target is not None and target.goals:
+        return outputs_of(target)
+    bounds = {} if target is None else target.bounds
+    return tuple(replace(output, bound=bounds.get(output.name)) for output in _explored(known.ok))
+
+
 def _top_step(known: _Known) -> Step | None:
     """The surrogate of the descriptors; ``None`` with too few results."""
     request, items = known.request, known.ok
-    outputs = outputs_for(request.target) or _explored(items)
+    outputs = _modelled(known)
     if not outputs:
         return None
     rows = [(campaign, o, readings_of(o, outputs)) for campaign, o in items]
@@ -297,17 +309,24 @@ def _stands_still(step: Step, freedom: int) -> bool:
     return float(values.max() - values[:-window].max()) < LEAST_IMPROVEMENT
 
 
-def _sobol(space: SearchSpace, seed: int, index: int, taken: list[Recipe]) -> tuple[Recipe, bool]:
+def _sobol(
+    space: SearchSpace, seed: int, index: int, taken: list[Recipe], within: Within | None
+) -> tuple[Recipe, bool]:
     """Point ``index`` of the campaign's Sobol sequence or the first after it that is new and keeps to the constraints,
-    and whether it is new."""
+    and whether it is new. With limits, each point is first moved as near as may be ordered now."""
     engine = SobolEngine(space.dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     engine.fast_forward(index)  # type: ignore[no-untyped-call]
     old: Recipe | None = None
-    for _ in range(0, CONSTRAINED_TRIES if space.constraints else SOBOL_TRIES, SOBOL_TRIES):
+    limited = bool(space.constraints) or within is not None
+    for _ in range(0, CONSTRAINED_TRIES if limited else SOBOL_TRIES, SOBOL_TRIES):
         for u in engine.draw(SOBOL_TRIES, dtype=torch.float64).numpy():
             recipe = space.draw(u)
             if space.refusal(recipe) is not None:
                 continue
+            if within is not None:
+                recipe = space.decode(within.pulled(space.encode(recipe)[None])[0])
+                if space.refusal(recipe) is not None or not within.allows(recipe):
+                    continue
             if recipe not in taken:
                 return recipe, True
             old = old or recipe
@@ -319,8 +338,12 @@ def _sobol(space: SearchSpace, seed: int, index: int, taken: list[Recipe]) -> tu
 
 
 def _fingerprint(request: PlanRequest, held: list[Recipe], index: int) -> str:
-    """SHA-256 of all that one proposal depends on, as canonical JSON; the order of arrival does not count."""
-    data = request.model_dump(mode="json", exclude={"n"})
+    """SHA-256 of all that one proposal depends on, as canonical JSON; the order of arrival does not count, nor does
+    what the models have gained since and a request does not use, so that older proposals keep their hash."""
+    data = request.model_dump(mode="json", exclude={"n"} if request.limits else {"n", "limits"})
+    for constraint in data["space"]["constraints"]:
+        if not constraint.get("when", True):
+            del constraint["when"]
     data["observations"].sort(key=lambda o: (o["experiment"], o["replicate"]))
     data["pending"] = sorted(held, key=lambda recipe: json.dumps(recipe, sort_keys=True))
     data["proposed"] = index
@@ -334,7 +357,15 @@ def fingerprints(request: PlanRequest, chosen: list[Recipe]) -> list[str]:
     for index, recipe in enumerate(chosen, start=request.proposed):
         found.append(_fingerprint(request, held, index))
         held.append(recipe)
+        request = _with_waiting(request, recipe)
     return found
+
+
+def _with_waiting(request: PlanRequest, recipe: Recipe) -> PlanRequest:
+    """The request once a proposed recipe waits for a device as well."""
+    if request.limits is None:
+        return request
+    return request.model_copy(update={"limits": request.limits.after([recipe])})
 
 
 @dataclass(frozen=True)
@@ -360,6 +391,7 @@ class _Plan:
     skills: dict[str, float]
     lowered: str
     feasibility: Feasibility | None
+    within: Within | None
 
     @property
     def request(self) -> PlanRequest:
@@ -370,8 +402,8 @@ class _Plan:
         return None if self.step is None else self.step.fitted
 
 
-def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) -> _Chosen:
-    """The recipe of largest acquisition that was not tried before."""
+def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) -> _Chosen | None:
+    """The recipe of largest acquisition that was not tried before; ``None`` where limits leave no candidate."""
     request, space = plan.request, plan.known.space
     draws_seed, starts_seed = (
         int(s) for s in np.random.SeedSequence([request.seed, index]).generate_state(2)
@@ -385,10 +417,14 @@ def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) ->
         plan.feasibility,
         unknown,
         draws_seed,
-        interior=request.settings.interior,
+        # What is wanted is seldom in a corner of the limits; what is unlike all the rest often is.
+        interior=0.0 if request.settings.mode == "explore" else request.settings.interior,
         cost=request.settings.cost,
+        within=plan.within,
     )
     found, values = candidates(acquisition, starts_seed)
+    if not len(found):
+        return None
     tried = torch.cat((plan.known.made, unknown))
     apart = torch.ones(len(found), dtype=torch.bool)
     for other in pending:
@@ -430,19 +466,33 @@ def _choose(plan: _Plan, held: list[Recipe], index: int) -> _Chosen:
         and index % ESCAPE_EVERY == ESCAPE_EVERY - 1
         and _stands_still(step, space.freedom)
     )
-    if step is not None and modelled and not escape:
-        return _choose_by_model(plan, step, held, index)
+    why = ""
+    if escape:
+        why = "no improvement for long; a point drawn without the model"
+    elif step is not None and modelled:
+        chosen = _choose_by_model(plan, step, held, index)
+        if chosen is not None:
+            return chosen
+        why = "the limits leave the model no candidate"
+    elif request.settings.method == "surrogate" and index >= initial:
+        why = f"fewer than {LEAST_RESULTS} trusted results, which is too few for a model"
+    return _choose_evenly(plan, held, index, "space-filling" if escape else "sobol", why)
+
+
+def _choose_evenly(plan: _Plan, held: list[Recipe], index: int, source: Source, why: str) -> _Chosen:
+    """A recipe that fills the space, without the model, and why."""
+    request, space = plan.request, plan.known.space
     taken = [*held, *(o.recipe for o in request.observations if o.outcome != "failed_equipment")]
-    recipe, new = _sobol(space, request.seed, index, taken)
+    try:
+        recipe, new = _sobol(space, request.seed, index, taken, plan.within)
+    except PlannerError:
+        if plan.within is None:
+            raise
+        recipe, _ = _sobol(space, request.seed, index, taken, None)
+        return _Chosen(recipe, source, "nothing was found within the limits; this recipe is outside them")
     if not new:
         return _Chosen(recipe, "replicate", "the whole space was tried; a recipe is made again")
-    if request.settings.method == "sobol" or index < initial:
-        return _Chosen(recipe, "sobol")
-    if escape:
-        return _Chosen(recipe, "space-filling", "no improvement for long; a point drawn without the model")
-    return _Chosen(
-        recipe, "sobol", f"fewer than {LEAST_RESULTS} trusted results, which is too few for a model"
-    )
+    return _Chosen(recipe, source, why)
 
 
 def initial_count(request: PlanRequest) -> int:
@@ -458,8 +508,9 @@ def _write_up(plan: _Plan, chosen: _Chosen, fingerprint: str) -> Proposal:
     x = encoded(space, [chosen.recipe])
     probability = 1.0 if plan.feasibility is None else float(plan.feasibility.probability(x)[0])
     said = None if step is None else predict(step.fitted, x)
+    aimed = request.target is not None and bool(request.target.goals)
     alternatives = (
-        losers(space, step.fitted, plan.feasibility, x, chosen.found, chosen.values)
+        losers(space, step.fitted, plan.feasibility, x, chosen.found, chosen.values, request.settings.mode)
         if step is not None and chosen.found is not None and chosen.values is not None
         else ()
     )
@@ -470,7 +521,7 @@ def _write_up(plan: _Plan, chosen: _Chosen, fingerprint: str) -> Proposal:
         recipe=chosen.recipe,
         source=chosen.source,
         predicted={} if said is None else said.descriptors,
-        predicted_distance=None if said is None else said.distance,
+        predicted_distance=said.distance if said is not None and aimed else None,
         probability_feasible=probability,
         acquisition=chosen.acquisition,
         alternatives=alternatives,
@@ -485,7 +536,7 @@ def _write_up(plan: _Plan, chosen: _Chosen, fingerprint: str) -> Proposal:
         left_out={} if step is None else _left_out(step.fitted),
         bounds_kept=None if said is None else said.kept,
         cost=cost,
-        checks=checks_of(space, chosen.recipe),
+        checks=checks_of(space, chosen.recipe, None if plan.within is None else plan.within.limits),
         stopping=chosen.rules,
         outliers=() if step is None else _outliers(step.fitted),
         explanation="",
@@ -524,14 +575,16 @@ def suggest(request: PlanRequest) -> list[Proposal]:
     feasibility = fit_feasibility(
         known.made, known.products, space.ordered, space.categorical, mixed_of(space)
     )
-    plan = _Plan(known, step, skills, lowered, feasibility)
+    plan = _Plan(known, step, skills, lowered, feasibility, None)
     held = list(request.pending)
     proposals = []
     for index in range(request.proposed, request.proposed + request.n):
-        now = plan if index >= initial_count(request) else replace(plan, step=None)
+        within = None if request.limits is None else Within(space, request.limits)
+        now = replace(plan, step=plan.step if index >= initial_count(request) else None, within=within)
         chosen = _choose(now, held, index)
         fingerprint = _fingerprint(request, held, index)
         proposals.append(_write_up(now, chosen, fingerprint))
         held.append(chosen.recipe)
+        request = _with_waiting(request, chosen.recipe)
     gc.collect()  # graphs of tensors hold one another; without this, memory creeps up over a long campaign
     return proposals

@@ -13,11 +13,11 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.ledger.canonical import canonical
 from solvus.agent.ledger.projections import LedgerEvent, project
 from solvus.agent.ledger.tables import ExperimentRow
+from solvus.agent.plan_request import Ground, plan_request
 from solvus.agent.planner.observations import Proposal
 from solvus.agent.planner.search_space import Recipe
 from solvus.agent.replay import decisions, replayed
 from solvus.agent.scoring import Goal, TargetDescriptors, score
-from solvus.agent.snapshot import plan_request
 from solvus.models.identification import Descriptor, Identification
 
 CAMPAIGN = Campaign.model_validate(
@@ -80,7 +80,7 @@ class Events:
 
 
 def propose(ledger: Events, asked: list[ExperimentRow], count: int) -> None:
-    request = plan_request(CAMPAIGN, TARGET, asked, count)
+    request = plan_request(Ground(CAMPAIGN, TARGET), asked, count)
     for proposal in TypeAdapter(list[Proposal]).validate_json(jobs.suggest(json.dumps(request))):
         number = len(ledger.values) + 1
         body = {"number": number, "sample_id": f"s{number}", "recipe": proposal.recipe, "replicate_of": None}
