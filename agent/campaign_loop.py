@@ -78,7 +78,7 @@ class CampaignLoop:
         campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
     transport : see :class:`solvus.drivers.connection.Connection`.
-    holder : names the campaign on its devices, uniquely; without one it claims none.
+    holder : names the campaign at broker and devices, uniquely among all ledgers; without one it claims no device.
     """
 
     def __init__(
@@ -108,7 +108,9 @@ class CampaignLoop:
         self._enter = enter
         self._watch = watch
         self._changed = asyncio.Event()
-        self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set, transport)
+        self._wire = Conversation(
+            campaign_id, campaign, bench, ledger, clock, self._changed.set, transport, name=holder
+        )
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._stopping: str | None = None
         self._kept: Sequence[ExperimentRow] = ()

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from solvus.agent.campaign import Campaign
+from solvus.agent.campaign import Campaign, Devices
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.verify import verify
 from solvus.drivers.broker import EmbeddedBroker, MosquittoBroker
@@ -147,8 +147,8 @@ async def test_two_campaigns_share_a_laboratory_when_they_share_no_device(
     tmp_path: Path, broker: EmbeddedBroker | MosquittoBroker
 ) -> None:
     def using(suffix: str, measurement: str = "") -> dict[str, Any]:
-        names = {"synthesis": (f"robot{suffix}",), "measurement": (measurement or f"diffractometer{suffix}",)}
-        return {"devices": names}
+        made, measured = f"robot{suffix}", measurement or f"diffractometer{suffix}"
+        return {"devices": Devices(synthesis=(made,), measurement=(measured,))}
 
     with laboratory(tmp_path, broker, pairs=2) as (lab, _):
         first = Run(tmp_path / "first", lab, campaign(200, **using("")))
