@@ -250,11 +250,17 @@ class Ledger:
         """False for a table of today in a ledger of before it, which is then as good as empty."""
         return str(table.__tablename__) not in self._absent
 
-    async def events(self, campaign: str | None = None) -> list[LedgerEvent]:
+    async def events(self, campaign: str | None = None, *kinds: str) -> list[LedgerEvent]:
+        """All events in order, or those of one campaign, or those of some kinds.
+
+        Takes its turn among the steps: SQLite would let it wait for one that commits to a slow disk, and then refuse.
+        """
         statement = select(EventRow).order_by(col(EventRow.seq))
         if campaign is not None:
             statement = statement.where(EventRow.campaign == campaign)
-        async with self.session() as session:
+        if kinds:
+            statement = statement.where(col(EventRow.kind).in_(kinds))
+        async with self._turn, self.session() as session:
             return [decode(row) for row in (await session.exec(statement)).all()]
 
     async def rows(self, table: type[Row], *conditions: Any, order_by: Any = None) -> Sequence[Row]:
