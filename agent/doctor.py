@@ -297,7 +297,9 @@ async def check_models(identify: Callable[[Workers], Awaitable[Identification]] 
         identified = (
             Check("models", True, f"identified {TRIAL} from its simulated pattern in {took}")
             if _is_the_trial(found)
-            else Check("models", False, f"took a simulated {TRIAL} for {_named(found)}", "install Solvus again")
+            else Check(
+                "models", False, f"took a simulated {TRIAL} for {_named(found)}", "install Solvus again"
+            )
         )
         network = Check("network", True, await workers.run("identify", load_network, ""))
         await workers.run("plan", jobs.warm_up, "")
