@@ -11,18 +11,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from solvus.agent import jobs
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import CampaignLoop
+from solvus.agent.commandline.app import app
 from solvus.agent.commandline.running import run_campaign
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import ExperimentRow
@@ -205,6 +207,21 @@ def wait_for_event(database: Path, kind: str, contains: str, count: int = 1) -> 
                 return
         time.sleep(0.02)
     raise AssertionError(f"no {kind} {contains}")
+
+
+def wait_for_status(
+    ledger: str, condition: Callable[[dict[str, Any]], Any], name: str = "gold-decahedron-1"
+) -> dict[str, Any]:
+    """What ``solvus status`` says as soon as it fulfils the condition. In this process: a program started anew for
+    every look would take from the campaign the processor it runs on."""
+    deadline, said = time.monotonic() + 240, ""
+    while time.monotonic() < deadline:
+        done = CliRunner().invoke(app, ["status", name, "--ledger", ledger, "--json"])
+        said = done.stdout
+        if done.exit_code == 0 and condition(seen := json.loads(said)):
+            return seen
+        time.sleep(0.1)
+    raise AssertionError(said)
 
 
 def executions(folder: Path) -> Counter[str]:

@@ -32,7 +32,7 @@ async def test_the_database_is_written_to_and_left_as_it_was(ledger: Ledger, led
     before = ledger.head
     check = await check_database(ledger_url)
     assert check.ok and "takes a row in" in check.words
-    assert await ledger._read_head() == before
+    assert await ledger.read_head() == before
 
 
 async def test_a_database_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
