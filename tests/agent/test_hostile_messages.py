@@ -355,7 +355,7 @@ async def throw_everything(address: BrokerAddress, over: asyncio.Event) -> int:
                         await client.publish(f"solvus/v1/{LAB}/robot/{channel}", large, qos=1, timeout=30.0)
                     # Over the cap: the broker drops it or throws the client out; either way it goes nowhere.
                     await client.publish(
-                        f"solvus/v1/{LAB}/robot/event", b" " * (20 * MEGABYTE), qos=1, timeout=5.0
+                        f"solvus/v1/{LAB}/robot/event", b" " * (20 * MEGABYTE), qos=1, timeout=2.0
                     )
         await asyncio.sleep(0.5)
     return thrown

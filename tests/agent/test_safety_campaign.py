@@ -147,10 +147,10 @@ def test_two_campaigns_share_a_laboratory_when_they_share_no_device(
         runs = [first]
         try:
             first.until(lambda s: s["experiments"] >= 1)
-            second = Run(tmp_path / "second", lab, campaign(2, **using("-2")))
+            second = Run(tmp_path / "second", lab, campaign(1, **using("-2")))
             runs.append(second)
             assert second.outcome()["state"] == "exhausted"
-            greedy = Run(tmp_path / "greedy", lab, campaign(2, **using("-2", "diffractometer")))
+            greedy = Run(tmp_path / "greedy", lab, campaign(1, **using("-2", "diffractometer")))
             runs.append(greedy)
             assert "another agent works there" in greedy.outcome()["error"]
             first.process.send_signal(signal.SIGINT)
