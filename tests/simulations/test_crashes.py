@@ -53,7 +53,7 @@ async def test_killed_on_entering_every_state_and_at_random_moments(tmp_path: Pa
     chosen = [("agent", "embedded"), ("robot", "mosquitto"), ("broker", "embedded"), ("random", "embedded")]
     *by_state, random = await asyncio.gather(*(killed(*one, "sqlite", tmp_path) for one in chosen))
     for outcome in by_state:
-        assert len(outcome.killed_at) >= 15, f"{outcome.program} did not come to {outcome.missed}"
+        assert outcome.missed == [], f"the {outcome.program} was not killed on entering all states"
     assert any(" and " in moment for moment in random.killed_at), "two at once"
     assert set(random.kills) <= set(PROGRAMS)
 
@@ -64,4 +64,4 @@ async def test_killed_on_entering_every_state_on_postgresql(tmp_path: Path) -> N
     url = os.environ.get("SOLVUS_TEST_POSTGRES", "")
     require("postgres", bool(url), "SOLVUS_TEST_POSTGRES names no server")
     outcome = await killed("agent", "mosquitto", "postgresql", tmp_path, url=url)
-    assert len(outcome.killed_at) >= 15, f"it did not come to {outcome.missed}"
+    assert outcome.missed == []
