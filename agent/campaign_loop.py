@@ -84,7 +84,7 @@ class CampaignLoop:
         campaign, so that one that cannot begin leaves no campaign behind.
     watch : called with a fresh snapshot after every turn of the loop.
     transport : see :class:`solvus.drivers.connection.Connection`.
-    holder : names the campaign on its devices, uniquely; without one it claims none.
+    holder : names the campaign at broker and devices, uniquely among all ledgers; without one it claims no device.
     earlier : campaigns that the planner learns from as well, with their patterns in ``lessons``.
     lessons : what patterns teach the planner; fresh ones when left out.
     """
@@ -118,7 +118,9 @@ class CampaignLoop:
         self._enter = enter
         self._watch = watch
         self._changed = asyncio.Event()
-        self._wire = Conversation(campaign_id, campaign, bench, ledger, clock, self._changed.set, transport)
+        self._wire = Conversation(
+            campaign_id, campaign, bench, ledger, clock, self._changed.set, transport, name=holder
+        )
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._lessons = lessons or Lessons(target.pattern, campaign.identification.r_range)
         self._ground = Ground(campaign, target.descriptors, self._lessons, earlier)

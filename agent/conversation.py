@@ -51,6 +51,9 @@ class Conversation:
     ----------
     bench : the devices of this campaign and where to reach them.
     changed : called when something was heard, so that the loop looks around.
+    name : of the agent on the wire, the same after ``--resume``. Campaigns of one id in two ledgers need names that
+        differ: under one name the broker throws one of them out when the other connects, and the last will of one
+        would call the other lost.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class Conversation:
         clock: Clock,
         changed: Callable[[], None],
         transport: Transport = CheckedClient,
+        *,
+        name: str | None = None,
     ) -> None:
         self.boot_id = new_id()
         self.devices = frozenset((*bench.synthesis, *bench.measurement))
@@ -70,6 +75,8 @@ class Conversation:
         """Emergency stops heard and not yet taken note of, by device."""
         self._id = campaign_id
         self._lab = bench.laboratory.name
+        name = name or campaign_id
+        self._topic = status_topic(self._lab, name)
         self._limits = {device.id: device.safety() for device in bench.laboratory.devices}
         self._address = bench.address
         self._transport = transport
@@ -86,7 +93,7 @@ class Conversation:
         self._inbox = Inbox(ledger, campaign_id, bench.laboratory.pattern_folder)
         self._connection = Connection(
             bench.address,
-            f"solvus-agent-{self._lab}-{campaign_id}",
+            f"solvus-agent-{self._lab}-{name}",
             subscriptions=(*listen_topics(self._lab), halt_topics(self._lab)),
             handler=self._receive,
             on_connect=self._on_connect,
@@ -247,7 +254,7 @@ class Conversation:
         self._status, self._told_at = status, self._clock()
         try:
             await self._connection.publish(
-                status_topic(self._lab, self._id), status.model_dump_json(by_alias=True).encode(), retain=True
+                self._topic, status.model_dump_json(by_alias=True).encode(), retain=True
             )
         except NotDelivered as error:
             log.info("status not published: %s", error)
@@ -356,7 +363,7 @@ class Conversation:
             detail="the agent vanished",
             experiments=self._status.experiments,
         )
-        return LastWill(status_topic(self._lab, self._id), lost.model_dump_json(by_alias=True).encode())
+        return LastWill(self._topic, lost.model_dump_json(by_alias=True).encode())
 
     async def _note(self, event: Event) -> None:
         """What an event means besides its arrow: answers to our questions."""

@@ -36,7 +36,7 @@ class LaboratoryTaken(RuntimeError):  # noqa: N818 -- a state of affairs, told i
 
 
 class _Listener:
-    """What is heard of the agents of one laboratory, by boot."""
+    """What is heard of the agents of one laboratory, by topic: each campaign of each ledger has one of its own."""
 
     def __init__(self, devices: frozenset[str]) -> None:
         self._devices = devices
@@ -46,7 +46,7 @@ class _Listener:
 
     @property
     def suspects(self) -> list[AgentStatus]:
-        """Agents that have last said they are at work; the newest boot of a campaign has the last word."""
+        """Agents that have last said they are at work; the newest boot of each has the last word."""
         return [status for status in self.said.values() if status.state in AT_WORK]
 
     async def hear(self, message: Inbound) -> None:
@@ -56,12 +56,12 @@ class _Listener:
             status = AgentStatus.model_validate_json(message.payload)
         except ValidationError:
             return  # an empty payload clears a retained status; what is no status asks for nothing
-        known = self.said.get(status.campaign)
+        known = self.said.get(message.topic)
         if self._devices and status.devices and self._devices.isdisjoint(status.devices):
             return
         if status.state == "lost" and known is not None and known.boot_id != status.boot_id:
             return  # a will that came late
-        self.said[status.campaign] = status
+        self.said[message.topic] = status
         if status.state in AT_WORK and not message.retain:
             self.alive = status
         self.changed.set()

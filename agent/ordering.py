@@ -9,14 +9,12 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlmodel import col, select
-
 from solvus.agent.bench import Bench
 from solvus.agent.campaign import Campaign
 from solvus.agent.conversation import Conversation
 from solvus.agent.gates import device_refusal
 from solvus.agent.ledger.ledger import Clock, Ledger
-from solvus.agent.ledger.tables import CampaignRow, CommandRow, EventRow, ExperimentRow
+from solvus.agent.ledger.tables import CampaignRow, CommandRow, ExperimentRow
 from solvus.agent.outbox import ACTIONS, open_commands, queue_command
 from solvus.agent.planner.search_space import Recipe
 from solvus.agent.states import CommandState, ExperimentState
@@ -70,15 +68,8 @@ class Ordering:
         (row,) = await self._ledger.rows(CampaignRow, CampaignRow.campaign == self._id)
         self._began = datetime.fromisoformat(row.started_at)
         states = {row.command_id: CommandState(row.state) for row in await self._commands()}
-        chosen = (
-            select(EventRow)
-            .where(EventRow.campaign == self._id, EventRow.kind == "command-queued")
-            .order_by(col(EventRow.seq))
-        )
-        async with self._ledger.session() as session:
-            events = (await session.exec(chosen)).all()
-        for event in events:
-            body = json.loads(event.body)
+        for event in await self._ledger.events(self._id, "command-queued"):
+            body = event.body
             if body["purpose"] == "make" and states.get(body["command_id"]) not in TOOK_NOTHING:
                 self.before[body["device"]] = body["command"]["parameters"]
 

@@ -7,12 +7,9 @@ campaign: when the device is released, nothing moves until a person lets the cam
 
 from __future__ import annotations
 
-from sqlmodel import col, select
-
 from solvus.agent.controls import Controls
 from solvus.agent.conversation import Conversation
-from solvus.agent.ledger.ledger import Ledger, decode
-from solvus.agent.ledger.tables import EventRow
+from solvus.agent.ledger.ledger import Ledger
 
 
 class Watch:
@@ -48,13 +45,6 @@ class Watch:
 
 async def silent_devices(ledger: Ledger, campaign: str) -> set[str]:
     """Devices of which the ledger last says that they are silent."""
-    kinds = ("device-silent", "device-heard")
-    chosen = (
-        select(EventRow)
-        .where(EventRow.campaign == campaign, col(EventRow.kind).in_(kinds))
-        .order_by(col(EventRow.seq))
-    )
-    async with ledger.session() as session:
-        events = [decode(row) for row in (await session.exec(chosen)).all()]
+    events = await ledger.events(campaign, "device-silent", "device-heard")
     last = {event.body["device"]: event.kind for event in events}
     return {device for device, kind in last.items() if kind == "device-silent"}

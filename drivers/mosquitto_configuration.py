@@ -4,7 +4,7 @@
 who          may publish                              may read
 ===========  =======================================  ==============================
 ``agent``    commands and halts of all devices,       everything of the laboratory
-             its own status
+             its status
 a device     its own state, describe, event, result   its own command and halt
 ``operator`` halts of all devices                     everything of the laboratory
 ``watcher``  nothing                                  everything of the laboratory

@@ -70,6 +70,12 @@ CHANNELS: dict[str, _Channel] = {
     ),
 }
 """Every topic of design section 5."""
+LEVELS = {
+    "lab": "Name of the laboratory: a-z, 0-9 and dashes.",
+    "device": "Name of the device: a-z, 0-9 and dashes.",
+    "campaign": "Id of the campaign, a dot, and what tells it from one of the same id in another ledger.",
+}
+"""What the levels of the topics are."""
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
@@ -118,9 +124,7 @@ def _channel(channel: _Channel) -> dict[str, Any]:
     return {
         "address": channel.address,
         "description": channel.summary,
-        "parameters": {
-            level: {"description": f"Name of the {level}: a-z, 0-9 and dashes."} for level in levels
-        },
+        "parameters": {level: {"description": LEVELS[level]} for level in levels},
         "messages": {m.__name__: {"$ref": f"#/components/messages/{m.__name__}"} for m in channel.messages},
     }
 

@@ -40,8 +40,10 @@ def halt_topics(lab: str) -> str:
     return f"{ROOT}/{lab}/+/halt"
 
 
-def status_topic(lab: str, campaign: str) -> str:
-    return f"{ROOT}/{lab}/{AGENT}/{campaign}/status"
+def status_topic(lab: str, agent: str) -> str:
+    """Of one agent, which is named for its campaign and what tells that from one of the same id in another ledger:
+    ``gold-decahedron-1.5f0c...``."""
+    return f"{ROOT}/{lab}/{AGENT}/{agent}/status"
 
 
 def all_status_topics(lab: str) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from solvus.agent.ledger.ledger import Ledger
     from solvus.agent.ledger.tables import CommandRow
 
+LOOKS = 5
+"""How often a campaign is read while its ledger grows between the first read and the last; an event takes longer."""
+
 
 def status(
     campaign: Annotated[
@@ -64,6 +67,17 @@ async def _all_campaigns(ledger: Ledger) -> list[tuple[CampaignRecord, Waits]]:
 
 
 async def _one_campaign(ledger: Ledger, campaign: str) -> tuple[CampaignRecord, list[CommandRow], Waits]:
+    """Read of one moment: an agent may write between two reads, and a campaign must not be shown as paused by the
+    expiry of a proposal that still waits."""
+    for _ in range(LOOKS):
+        before = await ledger.read_head()
+        found = await _look(ledger, campaign)
+        if await ledger.read_head() == before:
+            break
+    return found
+
+
+async def _look(ledger: Ledger, campaign: str) -> tuple[CampaignRecord, list[CommandRow], Waits]:
     from solvus.agent.campaign_record import read_campaign
     from solvus.agent.commandline.status_waits import read_waits
     from solvus.agent.ledger.tables import CommandRow

@@ -165,7 +165,7 @@ class Ledger:
         try:
             async with self.engine.begin() as connection:
                 await connection.run_sync(migrate)
-            self._head = await self._read_head()
+            self._head = await self.read_head()
         except (SQLAlchemyError, OSError) as error:
             raise as_ledger_error(self.engine.url, error) from error
 
@@ -201,7 +201,7 @@ class Ledger:
         async with engine.connect() as connection:
             there = await connection.run_sync(lambda c: set(inspect(c).get_table_names()))
         ledger._absent = frozenset(TABLES.keys() | {"request", "quarantine"}) - there
-        ledger._head = await ledger._read_head()
+        ledger._head = await ledger.read_head()
         return ledger
 
     async def close(self) -> None:
@@ -214,7 +214,8 @@ class Ledger:
         """Number and hash of the last event: printed in every report, so that a cut-off tail shows."""
         return self._head
 
-    async def _read_head(self) -> tuple[int, str]:
+    async def read_head(self) -> tuple[int, str]:
+        """The head as the database has it now; a reader's ``head`` is that of when it was opened."""
         async with self.session() as session:
             row = (
                 await session.exec(select(EventRow).order_by(col(EventRow.seq).desc()).limit(1))
@@ -250,11 +251,17 @@ class Ledger:
         """False for a table of today in a ledger of before it, which is then as good as empty."""
         return str(table.__tablename__) not in self._absent
 
-    async def events(self, campaign: str | None = None) -> list[LedgerEvent]:
+    async def events(self, campaign: str | None = None, *kinds: str) -> list[LedgerEvent]:
+        """All events in order, or those of one campaign, or those of some kinds.
+
+        Takes its turn among the steps: SQLite would let it wait for one that commits to a slow disk, and then refuse.
+        """
         statement = select(EventRow).order_by(col(EventRow.seq))
         if campaign is not None:
             statement = statement.where(EventRow.campaign == campaign)
-        async with self.session() as session:
+        if kinds:
+            statement = statement.where(col(EventRow.kind).in_(kinds))
+        async with self._turn, self.session() as session:
             return [decode(row) for row in (await session.exec(statement)).all()]
 
     async def rows(self, table: type[Row], *conditions: Any, order_by: Any = None) -> Sequence[Row]:

@@ -21,7 +21,7 @@ from solvus.agent.approval import Approval
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.verify import verify
 from solvus.drivers.broker import EmbeddedBroker, MosquittoBroker
-from tests.agent.test_campaign_loop import campaign, separate_laboratory
+from tests.agent.test_campaign_loop import campaign, separate_laboratory, wait_for_status
 
 ID = "gold-decahedron-1"
 NOBODY = 65534
@@ -46,27 +46,15 @@ class People:
             text=True,
         )
 
-    def status(self) -> dict[str, Any]:
-        """What the first user sees."""
-        done = subprocess.run(
-            [sys.executable, "-m", "solvus", "status", ID, "--ledger", self.ledger, "--json"],
-            capture_output=True,
-            text=True,
-        )
-        return json.loads(done.stdout) if done.returncode == 0 else {}
+    def until(self, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """What the first user sees, once it is this."""
+        return wait_for_status(self.ledger, condition)
 
-    def until(self, condition: Callable[[dict[str, Any]], Any], what: str) -> dict[str, Any]:
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline:
-            seen = self.status()
-            if seen and condition(seen):
-                return seen
-            time.sleep(0.2)
-        raise AssertionError(f"{what}: {self.status()}")
+    def status(self) -> dict[str, Any]:
+        return self.until(lambda _: True)
 
     def waits(self, number: int) -> dict[str, Any]:
-        seen = self.until(lambda s: [w["experiment"] for w in s["waiting"]] == [number], f"{number} waits")
-        return seen["waiting"][0]
+        return self.until(lambda s: [w["experiment"] for w in s["waiting"]] == [number])["waiting"][0]
 
     def ben(self, *command: str, wait: int = 60) -> dict[str, Any]:
         """A second user, with a login of his own where the tests run as root."""
@@ -101,7 +89,7 @@ async def events(url: str) -> list[Any]:
 
 
 @pytest.mark.slow
-async def test_a_second_user_edits_approves_rejects_pauses_and_stops_while_the_first_watches(
+def test_a_second_user_edits_approves_rejects_pauses_and_stops_while_the_first_watches(
     people: People,
 ) -> None:
     agent = people.start()
@@ -119,9 +107,9 @@ async def test_a_second_user_edits_approves_rejects_pauses_and_stops_while_the_f
         people.waits(3)
         assert people.ben("pause", ID, "--reason", "lunch")["accepted"]
         assert people.ben("approve", ID)["accepted"]
-        paused = people.until(lambda s: s["paused"] and not s["waiting"], "paused")
+        paused = people.until(lambda s: s["paused"] and not s["waiting"])
         assert paused["paused"]["reason"] == "lunch" and paused["paused"]["by"] == "nobody"
-        await asyncio.sleep(3.0)
+        time.sleep(2.0)  # four turns of the loop
         assert people.status()["all_experiments"][2]["state"] == "approved", "nothing is ordered while paused"
         assert people.ben("resume", ID)["accepted"]
         people.waits(4)
@@ -131,7 +119,7 @@ async def test_a_second_user_edits_approves_rejects_pauses_and_stops_while_the_f
         agent.kill()
     assert agent.returncode == 130, err
     assert "Stopped." in out
-    told = await events(people.ledger)
+    told = asyncio.run(events(people.ledger))
     assert told[-1].body == {"state": "stopped", "reason": "stopped by nobody: beam is gone"}
     by = {e.body["by"] for e in told if e.kind == "request-answered"}
     assert by == {"nobody"}
@@ -141,7 +129,7 @@ async def test_a_second_user_edits_approves_rejects_pauses_and_stops_while_the_f
 
 
 @pytest.mark.slow
-async def test_what_waits_outlives_a_killed_agent(people: People) -> None:
+def test_what_waits_outlives_a_killed_agent(people: People) -> None:
     agent = people.start(experiments=2)
     people.waits(1)
     assert people.ben("pause", ID, "--reason", "night")["accepted"]
@@ -151,7 +139,7 @@ async def test_what_waits_outlives_a_killed_agent(people: People) -> None:
     assert silent["exit"] == 3 and "the request stands" in silent["words"]
     again = people.start("--resume", "--json", experiments=2)
     try:
-        seen = people.until(lambda s: not s["waiting"], "the request of the night is answered")
+        seen = people.until(lambda s: not s["waiting"])
         assert seen["paused"]["reason"] == "night" and seen["all_experiments"][0]["state"] == "approved"
         assert people.ben("resume", ID)["accepted"]
         people.waits(2)
@@ -160,16 +148,16 @@ async def test_what_waits_outlives_a_killed_agent(people: People) -> None:
     finally:
         again.kill()
     assert json.loads(out)["state"] == "exhausted", err
-    told = await events(people.ledger)
+    told = asyncio.run(events(people.ledger))
     moved = [e.body for e in told if e.kind == "experiment-moved" and e.body["to"] == "approved"]
     assert [m["decision"]["verdict"] for m in moved] == ["approved", "approved"]
 
 
 @pytest.mark.slow
-async def test_an_unanswered_proposal_expires_in_a_running_campaign(people: People) -> None:
+def test_an_unanswered_proposal_expires_in_a_running_campaign(people: People) -> None:
     agent = people.start(expires=2.0)
     try:
-        seen = people.until(lambda s: s["paused"], "paused")
+        seen = people.until(lambda s: s["paused"])
         assert seen["paused"]["reason"] == "experiment 1 was not approved in time"
         assert seen["all_experiments"][0]["state"] == "rejected"
         agent.send_signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ async def test_a_step_that_fails_leaves_nothing(ledger: Ledger) -> None:
     assert (await ledger.rows(CampaignRow))[0].state == "running"
     await start(ledger, "c-2")
     assert (await verify(ledger)).problems == ()
+
+
+async def test_reading_waits_for_a_step_that_is_under_way(ledger: Ledger) -> None:
+    """SQLite would keep the reader waiting ten seconds, and then end the agent with "database is locked"."""
+    async with ledger.step() as step:
+        await step.append("c-1", "campaign-started", {"name": "c", "config": {}})
+        reading = asyncio.create_task(ledger.events("c-1", "campaign-started"))
+        await asyncio.sleep(0.1)
+        assert not reading.done()
+    async with asyncio.timeout(2.0):
+        assert [event.kind for event in await reading] == ["campaign-started"]
+    assert await ledger.events("c-1", "campaign-ended") == []
 
 
 async def test_nan_is_refused(ledger: Ledger) -> None:

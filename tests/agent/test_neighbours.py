@@ -6,11 +6,15 @@ import asyncio
 
 import pytest
 
+from solvus.agent.bench import Bench
+from solvus.agent.conversation import Conversation
+from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.neighbours import LaboratoryTaken, refuse_beside_another
 from solvus.drivers.broker import EmbeddedBroker, MosquittoBroker
-from solvus.drivers.connection import Connection
+from solvus.drivers.connection import Connection, Inbound
 from solvus.drivers.messages import AgentState, AgentStatus
-from solvus.drivers.topics import status_topic
+from solvus.drivers.topics import all_status_topics, status_topic
+from solvus.simulations.benchmarks.faults.instruments import campaign_of, laboratory_of
 
 Broker = EmbeddedBroker | MosquittoBroker
 
@@ -78,3 +82,44 @@ async def test_an_agent_that_says_good_bye_while_listened_for(broker: Broker) ->
         await refuse_beside_another(broker.address, "gold", listen=60.0)
     await ending
     await first.stop()
+
+
+async def test_campaigns_of_one_id_in_two_ledgers_do_not_speak_for_each_other(
+    broker: Broker, ledger: Ledger
+) -> None:
+    """Under one name the broker would throw one out when the other connects, and the last will of one would stand
+    where the other's status is."""
+    campaign, laboratory = campaign_of(3, 1), laboratory_of(external=False)
+    heard: dict[str, list[AgentStatus]] = {}
+    lost = asyncio.Event()
+
+    async def hear(message: Inbound) -> None:
+        status = AgentStatus.model_validate_json(message.payload)
+        heard.setdefault(message.topic, []).append(status)
+        if status.state == "lost":
+            lost.set()
+
+    listener = Connection(
+        broker.address, "listener", subscriptions=(all_status_topics(laboratory.name),), handler=hear
+    )
+    await listener.connect_or_fail()
+    bench = Bench(laboratory, broker.address, ("robot",), ("diffractometer",))
+    first, second = (
+        Conversation("gold-1", campaign, bench, ledger, ledger.clock, lambda: None, name=f"gold-1.{uid}")
+        for uid in "ab"
+    )
+    await first.open()
+    await second.open()
+    topic = {uid: status_topic(laboratory.name, f"gold-1.{uid}") for uid in "ab"}
+    # Another client of the same name makes the broker cut the second off, and publish its will.
+    ghost = Connection(broker.address, f"solvus-agent-{laboratory.name}-gold-1.b")
+    await ghost.connect_or_fail()
+    async with asyncio.timeout(10.0):
+        await lost.wait()
+    assert "lost" in {status.state for status in heard[topic["b"]]}
+    assert first._connection.connected.is_set()
+    assert {status.state for status in heard[topic["a"]]} == {"starting"}
+    assert len({status.boot_id for status in heard[topic["a"]]}) == 1
+    await ghost.stop()
+    for connection in (first, second, listener):
+        await (connection.close() if isinstance(connection, Conversation) else connection.stop())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import yaml
 
-from solvus.agent.campaign import Campaign
+from solvus.agent.campaign import Campaign, Devices
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.verify import verify
 from solvus.drivers.broker import EmbeddedBroker, MosquittoBroker
-from tests.agent.test_campaign_loop import CONFIGS, campaign
+from tests.agent.test_campaign_loop import CONFIGS, campaign, wait_for_status
 
 SOLVUS = [sys.executable, "-m", "solvus"]
 
@@ -68,26 +68,18 @@ class Run:
             text=True,
         )
 
-    def status(self) -> dict[str, Any]:
-        command = [*SOLVUS, "status", "gold-decahedron-1", "--ledger", self.ledger, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        return json.loads(done.stdout) if done.returncode == 0 else {}
-
     def until(self, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline:
-            seen = self.status()
-            if seen and condition(seen):
-                return seen
-            time.sleep(0.2)
-        raise AssertionError(self.status())
+        return wait_for_status(self.ledger, condition)
 
     def outcome(self) -> dict[str, Any]:
         out, err = self.process.communicate(timeout=300)
         assert out, err
         return json.loads(out)
 
-    async def events(self) -> list[Any]:
+    def events(self) -> list[Any]:
+        return asyncio.run(self._events())
+
+    async def _events(self) -> list[Any]:
         ledger = await Ledger.open(self.ledger, write=False)
         try:
             assert (await verify(ledger)).problems == ()
@@ -103,7 +95,7 @@ def tell(*command: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.mark.slow
-async def test_a_silent_device_gets_no_order_and_an_emergency_stop_needs_it_not(
+def test_a_silent_device_gets_no_order_and_an_emergency_stop_needs_it_not(
     tmp_path: Path, broker: EmbeddedBroker | MosquittoBroker
 ) -> None:
     timing = campaign(1).timing.model_copy(update={"device_silent": 8.0})
@@ -122,7 +114,7 @@ async def test_a_silent_device_gets_no_order_and_an_emergency_stop_needs_it_not(
             run.until(lambda s: s["silent_devices"] == [])
             code, released = tell("release", str(lab))
             assert code == 0, released
-            before = run.status()["experiments"]
+            before = run.until(lambda _: True)["experiments"]
             code, _ = tell("resume", "gold-decahedron-1", "--ledger", run.ledger, "--wait", "60")
             assert code == 0
             run.until(lambda s: s["experiments"] > before + 1)
@@ -131,7 +123,7 @@ async def test_a_silent_device_gets_no_order_and_an_emergency_stop_needs_it_not(
         finally:
             os.kill(pids["diffractometer"], signal.SIGCONT)
             run.process.kill()
-    told = await run.events()
+    told = run.events()
     kinds = [e.kind for e in told]
     silent, heard = kinds.index("device-silent"), kinds.index("device-heard")
     pause, goes_on = kinds.index("campaign-paused"), kinds.index("campaign-unpaused")
@@ -143,22 +135,22 @@ async def test_a_silent_device_gets_no_order_and_an_emergency_stop_needs_it_not(
 
 
 @pytest.mark.slow
-async def test_two_campaigns_share_a_laboratory_when_they_share_no_device(
+def test_two_campaigns_share_a_laboratory_when_they_share_no_device(
     tmp_path: Path, broker: EmbeddedBroker | MosquittoBroker
 ) -> None:
     def using(suffix: str, measurement: str = "") -> dict[str, Any]:
-        names = {"synthesis": (f"robot{suffix}",), "measurement": (measurement or f"diffractometer{suffix}",)}
-        return {"devices": names}
+        made, measured = f"robot{suffix}", measurement or f"diffractometer{suffix}"
+        return {"devices": Devices(synthesis=(made,), measurement=(measured,))}
 
     with laboratory(tmp_path, broker, pairs=2) as (lab, _):
         first = Run(tmp_path / "first", lab, campaign(200, **using("")))
         runs = [first]
         try:
             first.until(lambda s: s["experiments"] >= 1)
-            second = Run(tmp_path / "second", lab, campaign(2, **using("-2")))
+            second = Run(tmp_path / "second", lab, campaign(1, **using("-2")))
             runs.append(second)
             assert second.outcome()["state"] == "exhausted"
-            greedy = Run(tmp_path / "greedy", lab, campaign(2, **using("-2", "diffractometer")))
+            greedy = Run(tmp_path / "greedy", lab, campaign(1, **using("-2", "diffractometer")))
             runs.append(greedy)
             assert "another agent works there" in greedy.outcome()["error"]
             first.process.send_signal(signal.SIGINT)
@@ -166,5 +158,5 @@ async def test_two_campaigns_share_a_laboratory_when_they_share_no_device(
         finally:
             for run in runs:
                 run.process.kill()
-    used = {e.body["device"] for e in await first.events() if e.kind == "command-queued"}
+    used = {e.body["device"] for e in first.events() if e.kind == "command-queued"}
     assert used == {"robot", "diffractometer"}

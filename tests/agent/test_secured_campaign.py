@@ -60,20 +60,18 @@ def test_a_campaign_runs_with_identities_and_leaves_no_secret(
         seen = subprocess.run(check, env=environment, capture_output=True, text=True, timeout=300)
         checks = {c["name"]: c["ok"] for c in json.loads(seen.stdout)["checks"]}
         assert checks["broker"] and checks["device robot"] and checks["device diffractometer"], seen.stdout
-        bad = subprocess.run(
-            run, env=environment | {"A_PASSWORD": "wrong-one"}, capture_output=True, text=True, timeout=300
-        )
+        outputs = [done.stdout, done.stderr, seen.stdout, seen.stderr]
+        if passwords:
+            wrong = environment | {"A_PASSWORD": "wrong-one"}
+            bad = subprocess.run(run, env=wrong, capture_output=True, text=True, timeout=300)
+            assert bad.returncode == 2
+            assert "correct broker.username and password" in json.loads(bad.stdout)["error"]
+            outputs += [bad.stdout, bad.stderr]
     finally:
         lab.terminate()
         lab.wait(60)
     left = {str(f): f.read_bytes() for f in (tmp_path / "data").rglob("*") if f.is_file()}
     assert any(name.endswith("ledger.db") for name in left) and any(name.endswith("log") for name in left)
-    left["output"] = "".join(
-        (done.stdout, done.stderr, seen.stdout, seen.stderr, bad.stdout, bad.stderr)
-    ).encode()
+    left["output"] = "".join(outputs).encode()
     for secret in (*passwords, "wrong-one"):
         assert [name for name, content in left.items() if secret.encode() in content] == []
-    if passwords:
-        assert (
-            bad.returncode == 2 and "correct broker.username and password" in json.loads(bad.stdout)["error"]
-        )

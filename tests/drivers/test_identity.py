@@ -126,7 +126,7 @@ async def test_everybody_may_say_what_is_theirs_and_nothing_else(secured: Secure
         "other's command": device_topic(LAB, "diffractometer", "command"),
         "own command": device_topic(LAB, "robot", "command"),
         "halt": device_topic(LAB, "diffractometer", "halt"),
-        "status": status_topic(LAB, "gold-1"),
+        "status": status_topic(LAB, "gold-1.5f0c2b"),
         "other laboratory": "solvus/v1/silver-lab/robot/state",
     }
     expected = {
@@ -181,7 +181,7 @@ async def test_who_cannot_log_in_is_told_in_one_sentence(secured: Secured) -> No
         address = secured.address("robot", password="a guess")
         words = r"refuses us \(Not authorized\); correct broker.username and password"
     with pytest.raises(BrokerUnreachable, match=words) as refused:
-        await Connection(address, "stranger").connect_or_fail()
+        await Connection(address, "stranger").connect_or_fail(timeout=1.5)
     assert "a guess" not in str(refused.value)
 
 
@@ -191,7 +191,7 @@ async def test_a_broker_of_another_authority_is_not_trusted(secured: Secured, tm
     assert address.tls is not None
     wrong = address.tls.model_copy(update={"ca": tmp_path / "other/certificates/ca.crt"})
     with pytest.raises(BrokerUnreachable, match=r"TLS with the broker at localhost:\d+ fails"):
-        await Connection(address.model_copy(update={"tls": wrong}), "agent").connect_or_fail()
+        await Connection(address.model_copy(update={"tls": wrong}), "agent").connect_or_fail(timeout=1.5)
 
 
 def test_secrets_are_private_and_kept_when_a_device_is_added(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -28,43 +29,39 @@ def test_the_table_counts_what_was_killed_and_shows_what_was_violated() -> None:
     assert (document["campaigns"], document["kills"], document["violations"]) == (2, 1, 1)
 
 
-def servers(database: str) -> dict[str, str | None]:
-    if database == "sqlite":
-        return {"sqlite": None}
+async def killed(
+    program: str, broker: str, database: str, folder: Path, *, url: str | None = None
+) -> Outcome:
+    """One campaign: a program killed on entering every state, or all of them at random moments."""
+    by_state = program in PROGRAMS
+    matrix = await crash_matrix(
+        brokers=[broker],
+        servers={database: url},
+        programs=[program] if by_state else [],
+        random_seeds=[] if by_state else [1],
+        keep=folder / "kept",
+    )
+    (outcome,) = matrix.outcomes
+    assert outcome.violations == []
+    return outcome
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mosquitto")
+async def test_killed_on_entering_every_state_and_at_random_moments(tmp_path: Path) -> None:
+    """Four campaigns side by side, as each mostly waits for a program to come back."""
+    chosen = [("agent", "embedded"), ("robot", "mosquitto"), ("broker", "embedded"), ("random", "embedded")]
+    *by_state, random = await asyncio.gather(*(killed(*one, "sqlite", tmp_path) for one in chosen))
+    for outcome in by_state:
+        assert outcome.missed == [], f"the {outcome.program} was not killed on entering all states"
+    assert any(" and " in moment for moment in random.killed_at), "two at once"
+    assert set(random.kills) <= set(PROGRAMS)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mosquitto")
+async def test_killed_on_entering_every_state_on_postgresql(tmp_path: Path) -> None:
     url = os.environ.get("SOLVUS_TEST_POSTGRES", "")
     require("postgres", bool(url), "SOLVUS_TEST_POSTGRES names no server")
-    return {"postgresql": url}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("program", "broker", "database"),
-    [
-        ("agent", "embedded", "sqlite"),
-        ("agent", "mosquitto", "postgresql"),
-        ("robot", "mosquitto", "sqlite"),
-        ("broker", "embedded", "sqlite"),
-    ],
-)
-async def test_killed_on_entering_every_state(
-    request: pytest.FixtureRequest, tmp_path: Path, program: str, broker: str, database: str
-) -> None:
-    if broker == "mosquitto":
-        request.getfixturevalue("mosquitto")
-    matrix = await crash_matrix(
-        brokers=[broker], servers=servers(database), programs=[program], keep=tmp_path / "kept"
-    )
-    (outcome,) = matrix.outcomes
-    assert outcome.violations == []
-    assert len(outcome.killed_at) >= 15, f"it did not come to {outcome.missed}"
-
-
-@pytest.mark.slow
-async def test_killed_at_random_moments_also_two_at_once(tmp_path: Path) -> None:
-    matrix = await crash_matrix(
-        brokers=["embedded"], servers=servers("sqlite"), programs=[], random_seeds=[1], keep=tmp_path / "kept"
-    )
-    (outcome,) = matrix.outcomes
-    assert outcome.violations == []
-    assert any(" and " in moment for moment in outcome.killed_at)
-    assert set(outcome.kills) <= set(PROGRAMS)
+    outcome = await killed("agent", "mosquitto", "postgresql", tmp_path, url=url)
+    assert outcome.missed == []

@@ -1,6 +1,8 @@
 """Each invariant has been seen to fail: the code made wrong on purpose, and the bench of faults finds it.
 
-A mutation is caught when a schedule on which the right code passes shows the violation that it must lead to.
+A mutation is caught when a schedule on which the right code passes shows the violation that it must lead to. Which
+schedule that is changes with the code, as every message and commit moves the rest, so each mutation has a list of
+schedules that is searched until one shows it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,15 @@ from solvus.drivers.device import Device
 from solvus.drivers.journal import Journal
 from solvus.drivers.messages import Event, Execute, Result
 from solvus.drivers.speaker import Speaker
-from solvus.simulations.benchmarks.faults.run import run_seed
+from solvus.simulations.benchmarks.faults.run import run_schedule
+from solvus.simulations.benchmarks.faults.schedule import (
+    AGENT,
+    PROGRAMS,
+    ROBOT,
+    Fault,
+    Schedule,
+    draw_schedule,
+)
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -112,27 +122,68 @@ def start_again_after_a_crash(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Device, "_own_up", repeat)
 
 
-CAUGHT: list[tuple[Patch, int, str]] = [
-    (acknowledge_before_the_commit, 1, "neither in the ledger nor in its outbox"),
-    (forget_the_agents_outbox, 64, "did not end"),
-    (forget_the_devices_outbox, 3, "neither in the ledger nor in its outbox"),
-    (never_send_again, 1, "did not end"),
-    (carry_out_whatever_comes, 10, "was carried out 2 times"),
-    (start_again_after_a_crash, 0, "was carried out 2 times"),
+RIGHT = dict.fromkeys(PROGRAMS, 0.0)
+COMMITS = 40
+"""More than a program makes from its start to the first measurement."""
+
+
+def killed_at_each_commit(program: str, *, after: bool) -> list[Schedule]:
+    """Calm weather in which a program is killed once, at its first commit, at its second, and so on: one of them is
+    the moment that matters, wherever the code moves it."""
+    return [
+        Schedule(
+            seed=number,
+            forgetful=True,
+            experiments=2,
+            parallel=1,
+            offsets=RIGHT,
+            drifts=RIGHT,
+            faults=(Fault("kill-at-commit", 0.0, 1.0, program, float(number), after),),
+        )
+        for number in range(1, COMMITS + 1)
+    ]
+
+
+def drawn(likely: int) -> list[Schedule]:
+    """Schedules of the bench; first the one that showed it last."""
+    return [draw_schedule(seed) for seed in (likely, *range(40))]
+
+
+CAUGHT: list[tuple[Patch, list[Schedule], str]] = [
+    (
+        acknowledge_before_the_commit,
+        killed_at_each_commit(AGENT, after=False),
+        "neither in the ledger nor in its outbox",
+    ),
+    (forget_the_agents_outbox, killed_at_each_commit(AGENT, after=True), "did not end"),
+    (
+        forget_the_devices_outbox,
+        killed_at_each_commit(ROBOT, after=True),
+        "neither in the ledger nor in its outbox",
+    ),
+    (never_send_again, drawn(1), "did not end"),
+    (carry_out_whatever_comes, drawn(10), "was carried out 2 times"),
+    (start_again_after_a_crash, killed_at_each_commit(ROBOT, after=True), "was carried out 2 times"),
 ]
-"""Mutation, a seed that shows it, and what it shows."""
+"""Mutation, schedules among which one must show it, and what it shows."""
 
 
 def _cases() -> list[Any]:
-    """Two are quick; the others run until the campaign's patience is at its end."""
+    """Two are quick; the others search longer, or run until the campaign's patience is at its end."""
     quick = (carry_out_whatever_comes, start_again_after_a_crash)
     marks = {case[0]: () if case[0] in quick else (pytest.mark.slow,) for case in CAUGHT}
     return [pytest.param(*case, id=case[0].__name__, marks=marks[case[0]]) for case in CAUGHT]
 
 
-@pytest.mark.parametrize(("mutate", "seed", "shows"), _cases())
-def test_a_mutation_is_caught(monkeypatch: pytest.MonkeyPatch, mutate: Patch, seed: int, shows: str) -> None:
-    with monkeypatch.context() as patch:
-        mutate(patch)
-        found = run_seed(seed).violations
-    assert any(shows in violation for violation in found), found
+@pytest.mark.parametrize(("mutate", "schedules", "shows"), _cases())
+def test_a_mutation_is_caught(
+    monkeypatch: pytest.MonkeyPatch, mutate: Patch, schedules: list[Schedule], shows: str
+) -> None:
+    for schedule in schedules:
+        with monkeypatch.context() as patch:
+            mutate(patch)
+            found = run_schedule(schedule).violations
+        if any(shows in violation for violation in found):
+            assert run_schedule(schedule).violations == (), "the right code passes where the wrong one fails"
+            return
+    pytest.fail(f"no schedule has shown that {shows!r}")

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import random
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from solvus.agent.jobs import IdentifyRequest
 from solvus.agent.planner.observations import Proposal
 from solvus.drivers.driver import ChemistryFailure, Driver, Progress
-from solvus.drivers.messages import Capability, Execute, ParameterSpec
+from solvus.drivers.messages import Capability, Execute, ParameterSpec, Value
 from solvus.models.pattern import Pattern
 from solvus.simulations.benchmarks.faults.instruments import Bookkeepers, Diffractometer, Log, Robot
 
@@ -71,6 +71,24 @@ class _Lingering(Driver):
         return await super().execute(order, progress)  # type: ignore[safe-super]
 
 
+class Moody(ParameterSpec):
+    """A parameter of which nothing is taken while that is wished. A device reads its driver's limits once, when it
+    starts, and the agent orders nothing outside them; so it is what they say of a value that changes."""
+
+    _wishes: Wishes = PrivateAttr()
+
+    @classmethod
+    def among(cls, wishes: Wishes, spec: ParameterSpec) -> Self:
+        moody = cls(**spec.model_dump())
+        moody._wishes = wishes
+        return moody
+
+    def refusal(self, value: Value) -> str | None:
+        if self._wishes.holds(NARROW):
+            return f"{self.name}: nothing is taken now, as wished"
+        return super().refusal(value)
+
+
 class CrashRobot(_Lingering, Robot):
     """Makes balls, in a tenth of a second or three."""
 
@@ -85,10 +103,9 @@ class CrashRobot(_Lingering, Robot):
         self._wishes = Wishes(place.folder)
 
     def capabilities(self) -> tuple[Capability, ...]:
-        if not self._wishes.holds(NARROW):
-            return super().capabilities()
-        x = ParameterSpec(name="x", kind="continuous", lower=-2.0, upper=-1.0)
-        return (Capability(action="synthesise", parameters=(x,)),)
+        (said,) = super().capabilities()
+        narrow = tuple(Moody.among(self._wishes, spec) for spec in said.parameters)
+        return (said.model_copy(update={"parameters": narrow}),)
 
     def _work(self, order: Execute) -> Pattern | None:
         if self._wishes.take(FAIL):

@@ -25,8 +25,6 @@ from solvus.simulations.benchmarks.faults.virtual_time import NothingToDo, run_v
 from solvus.simulations.benchmarks.faults.world import PATIENCE, World
 
 FAST = Path("/dev/shm")  # noqa: S108 -- files in memory where there are any: no power is cut here, only programs
-LOOP_LIMIT = 60.0
-"""Real seconds after which a schedule counts as stuck; one takes about half a second."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +92,21 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without log lines, of which programs under faults write thousands."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 def run_schedule(schedule: Schedule, keep: Path | None = None) -> Verdict:
     """Run one schedule and judge it. ``keep`` receives ledger, journals and logs."""
     began = time.monotonic()
     empty = empty_ledger()
-    with _scratch() as folder, warnings.catch_warnings():
+    with _scratch() as folder, _unlogged(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of connections that a killed program has left open
         (folder / "ledger.db").write_bytes(empty)
         world: World | None = None
@@ -152,11 +160,7 @@ async def _judge(url: str, devices: list[Any]) -> tuple[str, list[str]]:
 
 def run_seed(seed: int, keep: Path | None = None) -> Verdict:
     """Draw the schedule of a seed and run it."""
-    logging.disable(logging.CRITICAL)
-    try:
-        return run_schedule(draw_schedule(seed), keep)
-    finally:
-        logging.disable(logging.NOTSET)
+    return run_schedule(draw_schedule(seed), keep)
 
 
 def bench_faults(

@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from solvus.agent import campaign_record
+from solvus.agent.campaign_record import CampaignRecord, read_campaign
 from solvus.agent.commandline.audit import audit_app
 from solvus.agent.commandline.status import status
 from solvus.agent.ledger.canonical import GENESIS, canonical, chain_hash
+from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import EventRow
 from solvus.agent.ledger.verify import check_chain
 from tests.agent.ledger_builder import LedgerBuilder, build
@@ -65,6 +68,27 @@ def test_status_of_one_campaign_shows_experiments_and_open_orders(built):
     document = json.loads(run(path, "status", campaign, "--json").stdout)
     assert len(document["all_experiments"]) == 6
     assert [order["state"] for order in document["open_commands"]] == ["started"]
+
+
+def test_status_is_of_one_moment_also_while_an_agent_writes(built, tmp_path: Path, monkeypatch):
+    """The agent pauses after the experiments were read and before the pause is: they are read once more."""
+    path, campaign, _ = built
+    shutil.copy(path, tmp_path / "ledger.db")
+    reads = []
+
+    async def read_and_be_overtaken(ledger: Ledger, name: str) -> CampaignRecord:
+        record = await read_campaign(ledger, name)
+        reads.append(len(record.experiments))
+        if len(reads) == 1:
+            writer = await Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+            async with writer.step() as step:
+                await step.append(campaign, "campaign-paused", {"reason": "lunch", "by": "ben"})
+            await writer.close()
+        return record
+
+    monkeypatch.setattr(campaign_record, "read_campaign", read_and_be_overtaken)
+    document = json.loads(run(tmp_path / "ledger.db", "status", campaign, "--json").stdout)
+    assert reads == [6, 6] and document["paused"]["reason"] == "lunch"
 
 
 @pytest.mark.parametrize(
