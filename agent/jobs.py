@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 from solvus.agent.campaign import Target
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors
 from solvus.models.identification import Identification
+from solvus.models.latent.posterior import LatentPosterior
 from solvus.models.pattern import Conditions, Pattern, PatternError
 
 
@@ -26,6 +27,8 @@ class IdentifyRequest(BaseModel):
     qdamp: float | None = None
     qbroad: float | None = None
     expansion: float | None = None
+    place: bool = False
+    """Whether its place in the latent space is wanted as well."""
 
 
 def _is_a_sentence_of_ours(error: ValueError) -> bool:
@@ -59,7 +62,21 @@ def identify(request: str) -> str:
             pattern_sha256=r.pattern.sha256,
             model_version=MODEL_VERSION,
         )
+    if r.place and answer.verdict == "identified":
+        answer = answer.model_copy(update={"place": _place_of(r)})
     return answer.model_dump_json()
+
+
+def _place_of(request: IdentifyRequest) -> LatentPosterior | None:
+    """Where the autoencoder sees the pattern; ``None`` where it cannot read it."""
+    from solvus.models.latent.placing import placed
+    from solvus.models.latent.weights import shipped
+
+    weights = shipped()
+    try:
+        return LatentPosterior.of(placed(weights, request.pattern, request.r_range)[0], weights.version)
+    except PatternError:
+        return None
 
 
 G_DECIMALS = 8
@@ -177,12 +194,19 @@ class ResolveRequest(BaseModel):
     expansion: float | None = None
     conditions: Conditions
     rmax: float
+    latent: bool = False
+    """Whether samples are described by their places in the latent space."""
 
 
 class ResolvedTarget(BaseModel):
     """The target in the planner's words, and the pattern it would give on this laboratory's instrument.
 
     Without a target there is no pattern; and no descriptors, unless goals or bounds are given.
+
+    Attributes
+    ----------
+    latent : version of the weights under which samples are placed; ``None`` where they are not.
+    aim : what the planner aims at in places; hits are judged by ``descriptors``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -191,6 +215,13 @@ class ResolvedTarget(BaseModel):
     elements: tuple[str, ...]
     descriptors: TargetDescriptors | None
     pattern: Pattern | None
+    latent: str | None = None
+    aim: TargetDescriptors | None = None
+
+    @property
+    def planned(self) -> TargetDescriptors | None:
+        """What the planner is told."""
+        return self.descriptors if self.aim is None else self.aim
 
     @model_validator(mode="after")
     def _has_elements(self) -> Self:

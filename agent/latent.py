@@ -1,23 +1,61 @@
-"""Places of a campaign's patterns in the latent space, recorded whole under one version of the weights.
+"""Places of a campaign's patterns in the latent space, under one version of the weights.
 
-A record is one event with the posteriors of every measured pattern of the campaign, so that no reader meets places of
-two versions; the last one counts.
+A campaign that describes samples by their places keeps each with its identification. Under new weights all are placed
+anew: one event with the posteriors of every measured pattern of the campaign, so that no reader meets places of two
+versions; the last one counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from solvus.agent.ledger.engine import LedgerError
 from solvus.agent.ledger.ledger import Ledger
+from solvus.agent.ledger.projections import LedgerEvent
 from solvus.agent.ledger.tables import ExperimentRow, PatternRow
+from solvus.agent.planner.observations import Mode
+from solvus.agent.planner.placed import modes_of_place, needed_beside
+from solvus.agent.scoring import TargetDescriptors
+from solvus.models.identification import Identification
+from solvus.models.latent.posterior import LatentPosterior
 from solvus.models.pattern import Pattern, PatternError
 
 if TYPE_CHECKING:
-    from solvus.models.latent.posterior import LatentPosterior
     from solvus.models.latent.weights import Weights
 
 KIND = "latent-embedded"
+
+
+@dataclass(frozen=True)
+class Places:
+    """How the planner sees the samples of a campaign.
+
+    Attributes
+    ----------
+    version : of the weights; a place under another one counts for nothing.
+    beside : descriptors that stand beside the coordinates.
+    anew : places of experiments, by number, that were placed once more under new weights.
+    """
+
+    version: str
+    beside: tuple[str, ...]
+    anew: Mapping[int, LatentPosterior] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        version: str | None, aim: TargetDescriptors | None, anew: Mapping[int, LatentPosterior]
+    ) -> Places | None:
+        """For what the planner is told of a target; ``None`` for a campaign without places."""
+        return None if version is None else Places(version, needed_beside(aim), anew)
+
+    def modes(self, number: int, identification: Identification) -> tuple[Mode, ...]:
+        """Of one experiment; none where it has no place under this version."""
+        place = self.anew.get(number, identification.place)
+        if place is None or place.version != self.version:
+            return ()
+        return modes_of_place(place, identification.descriptors, self.beside)
 
 
 async def measured_patterns(ledger: Ledger, campaign: str) -> dict[int, Pattern]:
@@ -45,7 +83,6 @@ def posteriors_of(weights: Weights, patterns: dict[int, Pattern]) -> dict[int, L
     """As the network sees each pattern; those in no state to be read have no place."""
     from solvus.models.latent.generate import R_RANGE
     from solvus.models.latent.placing import placed
-    from solvus.models.latent.posterior import LatentPosterior
 
     found = {}
     for number, pattern in patterns.items():
@@ -58,13 +95,16 @@ def posteriors_of(weights: Weights, patterns: dict[int, Pattern]) -> dict[int, L
 
 async def recorded(ledger: Ledger, campaign: str) -> dict[int, LatentPosterior]:
     """The places that were recorded last; empty where there are none."""
-    from solvus.models.latent.posterior import LatentPosterior
+    return placed_anew(await ledger.events(campaign))
 
-    events = [event for event in await ledger.events(campaign) if event.kind == KIND]
-    if not events:
-        return {}
-    places = events[-1].body["places"]
-    return {int(number): LatentPosterior.model_validate(place) for number, place in places.items()}
+
+def placed_anew(events: Sequence[LedgerEvent]) -> dict[int, LatentPosterior]:
+    """The places of the last record among these events; empty where there is none."""
+    for event in reversed(events):
+        if event.kind == KIND:
+            places = event.body["places"]
+            return {int(number): LatentPosterior.model_validate(place) for number, place in places.items()}
+    return {}
 
 
 async def record(ledger: Ledger, campaign: str, weights: Weights) -> tuple[dict[int, LatentPosterior], int]:
