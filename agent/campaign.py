@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from solvus.agent.approval import Approval
 from solvus.agent.planner.expressions import names_in
-from solvus.agent.planner.search_space import Categorical, SearchSpace
+from solvus.agent.planner.search_space import Categorical, Fixed, Mixture, Ordinal, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.scoring import Bound, Goal
 from solvus.agent.stock import Reagent
@@ -188,7 +188,7 @@ class Campaign(_Part):
         refusal = self.approval.refusal(self.search_space)
         if refusal is not None:
             raise ValueError(refusal)
-        units = {p.name: None if isinstance(p, Categorical) else p.unit for p in self.search_space.parameters}
+        units = _units(self.search_space)
         for name, step in self.limits.max_step.items():
             _check_number(units, f"limits.max_step: {name}", name)
             if units[name] != step.unit:
@@ -210,6 +210,20 @@ class Campaign(_Part):
                 _check_number(units, f"inventory: {reagent.name}", name)
             _check_choices(units, f"inventory: {reagent.name}", reagent.when)
         return self
+
+
+def _units(space: SearchSpace) -> dict[str, str | None]:
+    """The unit of every name that a recipe sets; ``None`` for words."""
+    units: dict[str, str | None] = {}
+    for p in space.parameters:
+        if isinstance(p, Mixture):
+            units |= {component.name: p.unit for component in p.components}
+        elif isinstance(p, Categorical):
+            units[p.name] = None
+        else:
+            value = p.value if isinstance(p, Fixed) else p.levels[0] if isinstance(p, Ordinal) else 0.0
+            units[p.name] = None if isinstance(value, str) else p.unit
+    return units
 
 
 def _check_number(units: Mapping[str, str | None], where: str, name: str) -> None:

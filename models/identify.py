@@ -194,10 +194,10 @@ class _Wanted:
     def of(cls, elements: list[str] | None, catalogue: Catalogue | None) -> _Wanted:
         if elements is None:
             return cls(None, None, catalogue or _shipped())
-        of_metals = [element for element in elements if element in metals()]
-        if catalogue is None and len(of_metals) == len(elements):
-            return cls(of_metals, frozenset(elements), None)
-        return cls(of_metals, frozenset(elements), catalogue or _shipped())
+        of_metals, named = [element for element in elements if element in metals()], frozenset(elements)
+        if len(of_metals) == len(elements) and (catalogue is None or not _holds_a_compound(catalogue, named)):
+            return cls(of_metals, named, None)
+        return cls(of_metals, named, catalogue or _shipped())
 
     @property
     def possible(self) -> bool:
@@ -205,9 +205,7 @@ class _Wanted:
             return True
         if self.catalogue is None:
             return False
-        from solvus.models.recognition.compounds import candidates_of
-
-        return bool(candidates_of(self.catalogue, self.elements))
+        return _holds_a_compound(self.catalogue, self.elements)
 
 
 def _hint(look: Look | None) -> tuple[float, float] | None:
@@ -219,6 +217,13 @@ def _shipped() -> Catalogue:
     from solvus.models.structures.catalogue import Catalogue
 
     return Catalogue.load(own_too=False)
+
+
+def _holds_a_compound(catalogue: Catalogue, elements: frozenset[str] | None) -> bool:
+    """Whether it holds a structure of these elements that is not among the metal clusters."""
+    from solvus.models.recognition.compounds import candidates_of
+
+    return bool(candidates_of(catalogue, elements))
 
 
 def _require_elements(elements: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from solvus.agent.ledger.projections import LedgerEvent
+from solvus.agent.planner.search_space import SearchSpace
 
 Line = tuple[str, str]
 """Label and text; an empty label continues the one above."""
@@ -56,11 +57,32 @@ def _proposed(body: dict[str, Any]) -> Iterator[Line]:
     if p["nearest"]:
         near = (f"{n['experiment']} (at {n['distance']:.2g})" for n in p["nearest"])
         yield "nearest", f"experiments {', '.join(near)}"
+    yield from _weighed(p)
     for i, (model, numbers) in enumerate(p["hyperparameters"].items()):
         yield ("" if i else "model"), f"{model}: {_recipe(numbers)}"
     yield "seed", str(p["seed"])
     yield "data", f"sha256 {p['data_sha256']}"
     yield "versions", _recipe(p["versions"])
+
+
+def _weighed(p: dict[str, Any]) -> Iterator[Line]:
+    """What a proposal costs, what it keeps to, and where the rules of stopping stood; old ones do not say."""
+    if p.get("cost") is not None:
+        yield "cost", f"{p['cost']:.4g}"
+    if p.get("bounds_kept") is not None:
+        yield "bounds", f"kept with probability {p['bounds_kept']:.2f}"
+    for i, check in enumerate(p.get("checks", ())):
+        sides = [
+            f"{word} {check[side]:.4g}"
+            for word, side in (("at least", "lower"), ("at most", "upper"))
+            if check[side] is not None
+        ]
+        yield (
+            ("" if i else "limits"),
+            f"{check['constraint']} is {check['amount']:.4g}, {' and '.join(sides)}",
+        )
+    for i, rule in enumerate(p.get("stopping", ())):
+        yield ("" if i else "stopping"), f"{rule['text']}{' (met)' if rule['met'] else ''}"
 
 
 def _reduced(body: dict[str, Any]) -> Iterator[Line]:
@@ -136,20 +158,31 @@ def _started(body: dict[str, Any]) -> Iterator[Line]:
         "confirmed by",
         f"{config['confirmations']} replicates with probability {config['hit_probability']:g}",
     )
-    for i, p in enumerate(config["search_space"]["parameters"]):
-        values = (
-            ", ".join(p["choices"]) if "choices" in p else f"{p['lower']:g} to {p['upper']:g} {p['unit']}"
-        )
-        yield ("" if i else "parameters"), f"{p['name']}: {values}".rstrip()
+    for i, p in enumerate(SearchSpace.model_validate(config["search_space"]).shown):
+        values = f"fixed at {p.choices[0]}" if len(p.choices) == 1 else ", ".join(p.choices) or p.searched
+        yield ("" if i else "parameters"), f"{p.name}: {values} {p.unit}".rstrip()
     devices = body.get("laboratory", {}).get("devices", ())
     yield "devices", ", ".join(f"{d['id']} ({d['driver']})" for d in devices)
     yield "seed", str(config["seed"])
     yield "versions", _recipe(body.get("environment", {}))
 
 
+def _retargeted(body: dict[str, Any]) -> Iterator[Line]:
+    yield from _aim(body["target"], {})
+
+
+def _ended(body: dict[str, Any]) -> Iterator[Line]:
+    yield "state", body["state"]
+    yield "reason", body["reason"]
+    if "proposal" in body:
+        yield "not made", _recipe(body["proposal"]["recipe"])
+        yield "", body["proposal"]["explanation"]
+        yield from _weighed(body["proposal"])
+
+
 def _aim(target: dict[str, Any], config: dict[str, Any]) -> Iterator[Line]:
     """The target with its goals and bounds."""
-    yield "target", str(target.get("title", config["target"]))
+    yield "target", str(target.get("title", config.get("target")))
     descriptors = target.get("descriptors") or {}
     for i, (name, goal) in enumerate(descriptors.get("goals", {}).items()):
         side = "at least " if goal["at_least"] else "at most " if goal.get("at_most") else ""
@@ -192,6 +225,8 @@ def _moved(body: dict[str, Any]) -> Iterator[Line]:
 
 _FORMS: dict[str, Callable[[dict[str, Any]], Iterator[Line]]] = {
     "campaign-started": _started,
+    "campaign-retargeted": _retargeted,
+    "campaign-ended": _ended,
     "devices-met": _met,
     "experiment-moved": _moved,
     "command-moved": _moved,

@@ -18,6 +18,7 @@ from solvus.agent.planner.modelling import Fitted
 from solvus.agent.planner.observations import Alternative, Check, Distance, Neighbour, Observation, Proposal
 from solvus.agent.planner.outputs import distance_squared, natural
 from solvus.agent.planner.search_space import Recipe, SearchSpace
+from solvus.agent.planner.settings import Mode
 from solvus.agent.planner.stopping import within
 from solvus.models.identification import Descriptor
 
@@ -86,6 +87,7 @@ def losers(
     x: Tensor,
     found: Tensor,
     values: Tensor,
+    mode: Mode = "target",
 ) -> tuple[Alternative, ...]:
     """The best candidates (k, d), given best first with their a(x) (k,), that differ from the choice (1,
     d)."""
@@ -105,15 +107,21 @@ def losers(
             Alternative(
                 recipe=space.decode(row.numpy()),
                 acquisition=float(value),
-                reason=_why_lost(chosen, distance, probability, other),
+                reason=_why_lost(chosen, distance, probability, other, mode),
             )
         )
     return tuple(listed)
 
 
-def _why_lost(chosen: Distance, other: Distance, probability: float, other_probability: float) -> str:
+def _why_lost(
+    chosen: Distance, other: Distance, probability: float, other_probability: float, mode: Mode
+) -> str:
     if other_probability < LESS_LIKELY * probability:
         return f"less likely to give a product ({other_probability:.2f} against {probability:.2f})"
+    if mode == "explore":
+        return "expected to differ less from what is known"
+    if mode == "front":
+        return "smaller expected gain in the direction of the front that was looked at"
     if other.mean > chosen.mean:
         return f"expected farther from the target ({other.mean:.2g} against {chosen.mean:.2g})"
     if other.sd < chosen.sd:
@@ -206,7 +214,7 @@ def _coordinate_names(space: SearchSpace, fitted: Fitted) -> list[str]:
     return names + (["campaign"] if fitted.table.earlier else [])
 
 
-def describe(proposal: Proposal, mode: str) -> str:
+def describe(proposal: Proposal, mode: Mode) -> str:
     """The proposal in one line."""
     p = proposal
     parts = []
@@ -214,11 +222,11 @@ def describe(proposal: Proposal, mode: str) -> str:
         parts.append("fills the space evenly" if not p.fallback else f"fills the space evenly: {p.fallback}")
     elif p.fallback:
         parts.append(p.fallback)
-    if p.predicted_distance is not None:
+    if p.predicted:
+        d = p.predicted_distance
         if mode == "explore":
             parts.append("expected to differ most from what is known")
-        elif p.level == "descriptors":
-            d = p.predicted_distance
+        elif p.level == "descriptors" and d is not None:
             parts.append(f"expected {d.mean:.2g} ± {d.sd:.2g} tolerances from the target")
         parts.append(", ".join(f"{name} {d.mean:.3g} ± {d.sd:.2g}" for name, d in p.predicted.items()))
     if p.bounds_kept is not None:

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from solvus.agent.planner.expressions import ExpressionError, names_in
 
+Mode = Literal["target", "front", "explore"]
+"""What is sought."""
+
 
 class PlannerSettings(BaseModel):
     """How to plan.
@@ -22,6 +25,7 @@ class PlannerSettings(BaseModel):
     level : what the surrogate models; ``auto`` chooses by leave-one-out calibration.
     cost : arithmetic over the recipe that says what an experiment costs, such as ``reaction_time + 20``.
     interior : how much the middle of a range is preferred to its edges before anything is known; 0 for not at all.
+        Without effect where new structures are sought.
     stop_reached : probability of having reached the target from which on nothing more is proposed.
     stop_improvement : expected improvement (of log(1 + squared distance in tolerances), per unit of cost) below which
         another experiment is not worth it; ``None`` to go on until the budget is spent.
@@ -31,7 +35,7 @@ class PlannerSettings(BaseModel):
 
     method: Literal["surrogate", "sobol"] = "surrogate"
     initial: int | None = Field(default=None, ge=1)
-    mode: Literal["target", "front", "explore"] = "target"
+    mode: Mode = "target"
     level: Literal["auto", "descriptors", "patterns", "misfit"] = "auto"
     cost: str | None = None
     interior: float = Field(default=0.5, ge=0.0, le=5.0)

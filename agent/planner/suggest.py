@@ -417,7 +417,8 @@ def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) ->
         plan.feasibility,
         unknown,
         draws_seed,
-        interior=request.settings.interior,
+        # What is wanted is seldom in a corner of the limits; what is unlike all the rest often is.
+        interior=0.0 if request.settings.mode == "explore" else request.settings.interior,
         cost=request.settings.cost,
         within=plan.within,
     )
@@ -507,8 +508,9 @@ def _write_up(plan: _Plan, chosen: _Chosen, fingerprint: str) -> Proposal:
     x = encoded(space, [chosen.recipe])
     probability = 1.0 if plan.feasibility is None else float(plan.feasibility.probability(x)[0])
     said = None if step is None else predict(step.fitted, x)
+    aimed = request.target is not None and bool(request.target.goals)
     alternatives = (
-        losers(space, step.fitted, plan.feasibility, x, chosen.found, chosen.values)
+        losers(space, step.fitted, plan.feasibility, x, chosen.found, chosen.values, request.settings.mode)
         if step is not None and chosen.found is not None and chosen.values is not None
         else ()
     )
@@ -519,7 +521,7 @@ def _write_up(plan: _Plan, chosen: _Chosen, fingerprint: str) -> Proposal:
         recipe=chosen.recipe,
         source=chosen.source,
         predicted={} if said is None else said.descriptors,
-        predicted_distance=None if said is None else said.distance,
+        predicted_distance=said.distance if said is not None and aimed else None,
         probability_feasible=probability,
         acquisition=chosen.acquisition,
         alternatives=alternatives,

@@ -105,8 +105,9 @@ class Look:
         bins = math.ceil(self.reach / STEP) + 2
         at = distances / STEP
         low = at.astype(np.int64)
-        part = at - low
-        counted = np.bincount(low, 1.0 - part, bins) + np.bincount(low + 1, part, bins)
+        upper = np.bincount(low, at - low, bins)  # the share of the upper point
+        counted = np.bincount(low, minlength=bins) - upper
+        counted[1:] += upper[:-1]
         return np.asarray(counted[:bins] * weight, dtype=np.float32)
 
     def misfits(self, counts: Singles, peaks: Sequence[Peaks]) -> tuple[Floats, NDArray[np.int64]]:

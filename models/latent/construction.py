@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from solvus.models.latent.packings import ELSEWHERE, PACKINGS, Packing, sites
+from solvus.models.latent.packings import ELSEWHERE, PACKINGS, Packing, largest, lengths, sites
 from solvus.models.structures.clusters import unit_positions, volume_per_atom
 from solvus.models.structures.stacking import HEIGHT
 
@@ -90,7 +90,7 @@ class Construction:
         if not math.isfinite(reach):
             raise ConstructionError(f"heights: no face of {self.packing} closes the particle")
         found = self.near(reach + TOUCHING)
-        inside = (self.kind.heights(found) <= np.array(self.heights) + SLACK).all(axis=1)
+        inside = largest(self.kind.heights(found) - np.array(self.heights)) <= SLACK
         return np.asarray(found[inside])
 
     def near(self, radius: float) -> Floats:
@@ -101,7 +101,7 @@ class Construction:
 
     def around(self, margin: float = 1.1) -> Floats:
         """Sites of the packing up to ``margin`` outside of the particle's reach, relative to the centre: (n, 3)."""
-        outermost = float(np.linalg.norm(self.sites, axis=1).max())
+        outermost = float(lengths(self.sites).max())
         return self.near(outermost + margin)
 
     @cached_property
@@ -140,7 +140,7 @@ class Construction:
             return False
         if self.n_atoms < 2:
             return True
-        ours, theirs = (np.sort(np.linalg.norm(c.sites, axis=1)) for c in (self, other))
+        ours, theirs = (np.sort(lengths(c.sites)) for c in (self, other))
         if np.abs(ours - theirs).max() > SLACK:
             return False
         return self.n_atoms > COMPARED or bool(
@@ -165,7 +165,7 @@ class Construction:
     def _cutting(self) -> list[int]:
         """Forms that shape the particle."""
         limits = np.array(self.tight.heights)
-        around = self.near(float(np.linalg.norm(self.sites, axis=1).max()) + TOUCHING + 1.0)
+        around = self.near(float(lengths(self.sites).max()) + TOUCHING + 1.0)
         under = self.kind.heights(around) <= limits + SLACK
         forms = list(range(len(limits)))
         kept = [self._needed(under, order) for order in (forms, forms[::-1])]
@@ -194,13 +194,13 @@ class Construction:
         held = set(numbers.tolist())
         return frozenset(k for k in held if k - 1 in held and k + 1 in held)
 
-    @property
+    @cached_property
     def hexagonality(self) -> float:
         """Share of h among the layers that matter; zero where there are none."""
         inner = self.layers
         return sum(self.letter(k) == "h" for k in inner) / len(inner) if inner else 0.0
 
-    @property
+    @cached_property
     def family(self) -> str:
         """As the library of metal clusters calls it; a particle that lies beside the axis of its twins is fcc with twin
         planes."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from solvus.models.latent.construction import FEWEST, MOST, Construction, radius_of
 from solvus.models.latent.network import CENTRES, NAMES, Autoencoder, Spoken
-from solvus.models.latent.packings import ELSEWHERE, MOST_ECCENTRIC, PACKINGS
+from solvus.models.latent.packings import ELSEWHERE, MOST_ECCENTRIC, PACKINGS, largest
 
 Floats = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def _built(words: _Words, generator: np.random.Generator | None) -> Construction
             heights[1:] = math.inf
     plain = Construction(words.packing, words.centre, tuple(heights * LOOSE), offset, words.letters)
     sites = plain.near(min(plain.reach, WIDEST * words.radius + 1.0))
-    gauge = np.sort((packing.heights(sites) / heights).max(axis=1))
+    gauge = np.sort(largest(packing.heights(sites) / heights))
     ends = np.flatnonzero(np.diff(gauge, append=np.inf) > SHELL * np.maximum(gauge, 0.1)) + 1
     ends = ends[(ends >= FEWEST) & (ends <= MOST)]
     if not len(ends):

@@ -70,8 +70,8 @@ THOROUGH = 2
 """Of the parents, those whose every stacking is looked at."""
 CLIMBED = 6
 """Structures of which other sizes are looked at: a network that errs in the size is not the last word."""
-HUGE, ENORMOUS = 1500, 5000
-"""Atoms from which on less is looked at, and less is refined."""
+HUGE, ENORMOUS, HUGE_SHARE = 1500, 5000, 0.4
+"""Atoms from which on less is looked at, and less is refined; the share of the samples that are drawn then."""
 LEADERS, KEPT = 5, 60
 """Structures refined to find the peaks of a look, and looked at again."""
 FLOORS = (0.002, 0.06)
@@ -313,8 +313,11 @@ class _Search:
     def drawn(self, samples: int) -> list[Particle]:
         """Distinct structures decoded from the posterior, those of its modes first."""
         generator = np.random.default_rng((self.seed, 31))
-        z = self.seen.sample(samples, generator)
         plain = decoded(self.weights.model, self.seen.mean)
+        likeliest = plain[int(self.seen.weight.argmax())]
+        if likeliest is not None and likeliest.n_atoms > HUGE:
+            samples = math.ceil(samples * HUGE_SHARE)
+        z = self.seen.sample(samples, generator)
         spoken = decoded(self.weights.model, z, generator)
         made = [construction for construction in (*plain, *spoken) if construction is not None]
         return self.fresh([Particle.of(construction) for construction in made])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from solvus.models.latent.construction import DEEPEST, FEWEST, MOST, Construction, radius_of
-from solvus.models.latent.packings import ELSEWHERE, PACKINGS
+from solvus.models.latent.packings import ELSEWHERE, PACKINGS, largest, lengths
 from solvus.models.latent.particle import Particle
 from solvus.models.structures.elements import CONTACT
 
@@ -78,10 +78,10 @@ def shells_of(construction: Construction, sites: Floats) -> NDArray[np.int64]:
 
 def _shells(particle: Particle) -> Iterator[Particle]:
     construction = particle.construction
-    around = construction.near(float(np.linalg.norm(particle.sites, axis=1).max()) + 1.1)
+    around = construction.near(float(lengths(particle.sites).max()) + 1.1)
     inside = cKDTree(particle.sites).query(around)[0] < SHELL
     shell = shells_of(construction, around)
-    gauge = (construction.kind.heights(around) / _limits(construction)).max(axis=1)
+    gauge = largest(construction.kind.heights(around) / _limits(construction))
     size = np.bincount(shell)[shell] >= RESOLVED * len(particle.sites)
     outermost = _first(shell[inside & size], -gauge[inside & size])
     for number in outermost:
@@ -108,7 +108,7 @@ def _faces(particle: Particle) -> Iterator[Particle]:
         return
     sites, kind = particle.sites, construction.kind
     limits = kind.heights(sites).max(axis=0)
-    around = construction.near(float(np.linalg.norm(sites, axis=1).max()) + 1.1)
+    around = construction.near(float(lengths(sites).max()) + 1.1)
     heights = kind.heights(around)
     for form in range(len(kind.forms)):
         lower = kind.heights(sites)[:, form] < limits[form] - 1e-3
@@ -146,9 +146,9 @@ def resized(
     like = like or construction
     heights = np.maximum(np.array(like.lean.heights), LEAST_LIMIT)
     atoms = factor * like.n_atoms
-    reach = 1.25 * float(np.linalg.norm(like.sites, axis=1).max()) * max(1.0, factor) ** (1.0 / 3.0) + 1.2
+    reach = 1.25 * float(lengths(like.sites).max()) * max(1.0, factor) ** (1.0 / 3.0) + 1.2
     sites = construction.near(reach)
-    gauge = np.sort((PACKINGS[construction.packing].heights(sites) / heights).max(axis=1))
+    gauge = np.sort(largest(PACKINGS[construction.packing].heights(sites) / heights))
     ends = np.flatnonzero(np.diff(gauge, append=np.inf) > SHELL) + 1
     ends = ends[(ends >= FEWEST) & (ends < len(gauge))]
     order = ends[np.argsort(np.abs(np.log(ends / atoms)), kind="stable")][: 2 * SIZES]

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 LARGE, SOURCES = 400, 40
 """Atoms from which on the distances of some stand for all."""
+EQUAL, TOUCHING = frozenset({"fcc", "sc", "layers"}), 20
+"""Packings whose sites are one bond length from all their neighbours, and atoms from which on some of them touch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,8 @@ class Particle:
     @cached_property
     def positions(self) -> Floats:
         """Unit geometry, (n, 3)."""
+        if self.construction.packing in EQUAL and self.n_atoms >= TOUCHING:
+            return np.asarray(self.sites - self.sites.mean(axis=0))
         return unit_positions(self.sites)
 
     @cached_property

@@ -12,12 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from solvus.agent import jobs
 from solvus.agent.campaign import Campaign
+from solvus.agent.ledger.explanations import explain
 from solvus.agent.ledger.projections import LedgerEvent
 from solvus.agent.lessons import Lessons, misfit_of
 from solvus.agent.plan_request import EarlierRows, Ground, limits_now, plan_request, useful
 from solvus.agent.planner.identified import ambiguous_modes
 from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Proposal
+from solvus.agent.planner.search_space import Recipe
 from solvus.agent.replay import Recorded, decisions, replayed
 from solvus.agent.rules import enough
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors, score
@@ -102,12 +104,15 @@ class Told(Events):
         self.patterns[measured.sha256] = measured
         assert self.ground.lessons is not None
         self.ground.lessons.take(measured)
-        answer = identified(recipe, number)
+        answer = self.identify(recipe, number)
         moved = {"number": number, "to": "measured", "pattern_sha256": measured.sha256}
         self.append("experiment-moved", moved)
         said = answer.model_dump(mode="json")
         self.append("experiment-identified", {"number": number, "identification": said})
         self.score(number, answer)
+
+    def identify(self, recipe: Recipe, number: int) -> Identification:
+        return identified(recipe, number)
 
     def score(self, number: int, answer: Identification) -> None:
         result = score(answer, self.ground.target)
@@ -123,6 +128,15 @@ class Told(Events):
         for number, values in self.values.items():
             if values["state"] == "scored":
                 self.score(number, Identification.model_validate_json(values["identification"]))
+
+
+class Blind(Told):
+    """Nothing in the library explains any pattern."""
+
+    def identify(self, recipe: Recipe, number: int) -> Identification:
+        return Identification(
+            verdict="none", r_range=(1.6, 20.0), pattern_sha256="0" * 64, model_version="made up"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +171,37 @@ def test_every_input_of_a_proposal_is_found_again(first: Told) -> None:
         assert abs(step) <= 25.0 + 1e-6
 
 
+def test_all_of_it_can_be_read(first: Told) -> None:
+    kinds = ("campaign-retargeted", "experiment-proposed")
+    told = {
+        e.kind: "\n".join(f"{label}: {text}" for label, text in explain(e))
+        for e in first.events
+        if e.kind in kinds
+    }
+    assert "bond_length 2.82 within 0.01" in told["campaign-retargeted"]
+    assert "bounds: fraction:fcc at least 0.3" in told["campaign-retargeted"]
+    assert (
+        "step of temperature is" in told["experiment-proposed"]
+        and "at most 25" in told["experiment-proposed"]
+    )
+    assert "stopping: the target is reached with probability" in told["experiment-proposed"]
+    assert "bounds: kept with probability" in told["experiment-proposed"]
+
+
+def test_a_campaign_of_any_parameters_can_be_read() -> None:
+    parameters = [
+        {"name": "pot", "kind": "mixture", "components": [{"name": "x"}, {"name": "y"}], "unit": "mL"},
+        {"name": "level", "kind": "ordinal", "levels": ["low", "high"]},
+        {"name": "solvent", "kind": "fixed", "value": "water"},
+    ]
+    told = Told(campaign(search_space={"parameters": parameters}), TARGET)
+    told.append(
+        "campaign-started", {"config": told.config.model_dump(mode="json"), "name": "c", "lessons": True}
+    )
+    lines = [text for _, text in explain(told.events[0])]
+    assert {"x: 0 to 1 mL", "level: low, high", "solvent: fixed at water"} <= set(lines)
+
+
 def test_an_earlier_campaign_is_prior_knowledge_and_found_again(first: Told) -> None:
     earlier = EarlierRows("first-1", tuple(first.rows()))
     config = campaign(earlier=["first-1"], planner={})
@@ -189,7 +234,7 @@ def test_only_what_fits_is_taken_from_an_earlier_campaign(first: Told) -> None:
 
 
 def test_a_rule_of_stopping_ends_a_campaign_that_asks_for_it(first: Told) -> None:
-    planner = {"initial": 4, "stop_improvement": 10.0}
+    planner = {"initial": 14, "stop_improvement": 10.0}
     config = campaign(planner=planner, stop_when={"improvement_below_cost": True})
     told = Told(config, TARGET)
     told.start(TARGET, pattern(0.5))
@@ -203,6 +248,7 @@ def test_a_rule_of_stopping_ends_a_campaign_that_asks_for_it(first: Told) -> Non
     assert met is not None and "gain" in met.reason and "the limit is 10" in met.reason
     assert enough(campaign(planner=planner), proposal, [], None) is None
     told.append("campaign-ended", {"state": "exhausted", "reason": met.reason, **met.record()})
+    assert any(label == "not made" for label, _ in explain(told.events[-1]))
     last = decisions(told.events, Recorded(told.patterns))[-1]
     assert last.number == 15 and replayed(last).verdict == "identical"
 
@@ -254,6 +300,21 @@ def ambiguous(share_sd: float, first: float = 0.55) -> Identification:
         pattern_sha256="0" * 64,
         model_version="made up",
     )
+
+
+def test_a_campaign_without_a_trusted_identification_finds_the_pattern() -> None:
+    """The ladder in a campaign: curves and misfits lead to where the target's pattern is made."""
+    told = Blind(campaign(planner={"initial": 9}), TARGET)
+    told.start(TARGET, pattern(0.5))
+    levels = []
+    for number in range(1, 14):
+        levels.append(told.plan(1)[0].level)
+        told.make(number)
+    assert set(levels[9:]) <= {"patterns", "misfit"}
+    places = [CAMPAIGN.search_space.encode(json.loads(v["recipe"]))[0] for v in told.values.values()]
+    assert min(abs(place - 0.5) for place in places[9:]) < 0.05
+    last = decisions(told.events, Recorded(told.patterns))[-1]
+    assert last.proposal.level in ("patterns", "misfit") and replayed(last).verdict == "identical"
 
 
 def test_an_ambiguous_identification_is_several_readings_and_a_mixture_is_one() -> None:
@@ -324,6 +385,18 @@ def test_combinations_and_steps_become_limits_of_the_planner() -> None:
     assert boiling.when == {"agent": ("b",)} and limits.devices[0].before == {"temperature": 30.0}
     plain = CAPABILITY.model_copy(update={"combinations": (), "parameters": SPECS[1:]})
     assert limits_now(CAMPAIGN, {"robot": plain}, {}, []) is None
+
+
+def test_stock_solutions_have_limits_too() -> None:
+    stocks = [{"name": "gold"}, {"name": "water"}]
+    space = CAMPAIGN.search_space.model_dump(mode="json")["parameters"]
+    pot = {"name": "pot", "kind": "mixture", "components": stocks, "total": 10.0, "unit": "mL"}
+    step = {"gold": {"value": 2.0, "unit": "mL"}}
+    config = campaign(search_space={"parameters": [*space, pot]}, limits={"max_step": step})
+    limits = limits_now(config, {"robot": CAPABILITY}, {"robot": {"gold": 1.0}}, [])
+    assert limits is not None and limits.devices[0].steps == {"temperature": 25.0, "gold": 2.0}
+    with pytest.raises(ValidationError, match="pot is no number of the search space"):
+        campaign(search_space={"parameters": [*space, pot]}, limits={"max_step": {"pot": step["gold"]}})
 
 
 def test_a_target_keeps_its_own_goals_beside_further_ones() -> None:

@@ -20,13 +20,13 @@ from solvus.agent.ledger.verify import verify
 from solvus.agent.replay import decisions, replayed
 from solvus.agent.report import report_from_ledger
 from solvus.agent.snapshot import Snapshot
-from solvus.drivers.yaml_file import ConfigurationError, load_yaml
+from solvus.drivers.yaml_file import load_yaml
 from tests.agent.test_campaign_loop import CONFIGS, laboratory
 
 NARROW = {
     "parameters": [
         {"name": "temperature", "kind": "continuous", "lower": 20, "upper": 95, "unit": "degC"},
-        {"name": "pH", "kind": "continuous", "lower": 3, "upper": 12},
+        {"name": "pH", "kind": "fixed", "value": 7.0},
         {"name": "reductant_to_gold", "kind": "fixed", "value": 4.0, "unit": "mol/mol"},
         {"name": "reaction_time", "kind": "fixed", "value": 60.0, "unit": "min"},
         {"name": "capping_agent", "kind": "fixed", "value": "citrate"},
@@ -68,9 +68,9 @@ async def audited(url: str, campaign: str, folder: Path) -> list[LedgerEvent]:
 @pytest.mark.slow
 async def test_limits_goals_and_a_new_target_in_the_middle(tmp_path: Path) -> None:
     url, lab = f"sqlite:///{tmp_path / 'ledger.db'}", laboratory(tmp_path)
-    planner = {"initial": 4, "cost": "reaction_time + 60"}
-    first = shipped("gold-decahedron-pure", planner=planner, stop_when={}, budget={"experiments": 8})
-    outcome = await run_campaign(first, lab, url, watch=stop_after(5))
+    planner = {"initial": 3, "cost": "reaction_time + 60"}
+    first = shipped("gold-decahedron-pure", planner=planner, stop_when={}, budget={"experiments": 6})
+    outcome = await run_campaign(first, lab, url, watch=stop_after(4))
     assert outcome.state == "stopped"
     other = first.model_copy(
         update={
@@ -81,14 +81,14 @@ async def test_limits_goals_and_a_new_target_in_the_middle(tmp_path: Path) -> No
     assert (await run_campaign(other, lab, url, resume=True)).state in ("exhausted", "found")
     events = await audited(url, "gold-decahedron-pure-1", tmp_path)
     proposed = [e.body for e in events if e.kind == "experiment-proposed"]
-    assert 5 < len(proposed) <= 8 and not [e for e in events if e.body.get("to") == "rejected"]
+    assert 4 < len(proposed) <= 6 and not [e for e in events if e.body.get("to") == "rejected"]
     planned = [b for b in proposed if b["replicate_of"] is None]
     assert all(b["limits"]["devices"][0]["steps"] == {"temperature": 40.0} for b in planned)
     [aimed] = [e for e in events if e.kind == "campaign-retargeted"]
     assert "fraction:icosahedral" in aimed.body["target"]["descriptors"]["goals"]
     scored = [e.body["number"] for e in events if e.kind == "experiment-scored"]
     anew = [e.body["number"] for e in events if e.kind == "experiment-scored" and e.seq > aimed.seq]
-    assert len(anew) >= 5 and len(scored) > len(set(scored))
+    assert len(anew) >= 4 and len(scored) > len(set(scored))
     assert planned[-1]["proposal"]["cost"] > 60.0
 
 
@@ -96,21 +96,19 @@ async def test_limits_goals_and_a_new_target_in_the_middle(tmp_path: Path) -> No
 async def test_exploration_is_prior_knowledge_of_a_campaign_that_ends_by_a_rule(tmp_path: Path) -> None:
     url, lab = f"sqlite:///{tmp_path / 'ledger.db'}", laboratory(tmp_path)
     planner = {"mode": "explore", "initial": 4}
-    explore = shipped("gold-explore", planner=planner, budget={"experiments": 6}, search_space=NARROW)
+    explore = shipped("gold-explore", planner=planner, budget={"experiments": 5}, search_space=NARROW)
     assert (await run_campaign(explore, lab, url)).state == "exhausted"
     told = await audited(url, "gold-explore-1", tmp_path)
     explained = [e.body["proposal"]["explanation"] for e in told if e.kind == "experiment-proposed"]
     assert "differ most" in explained[-1]
-    with pytest.raises(ConfigurationError, match="earlier: gold-2 is no other campaign of this ledger"):
-        await run_campaign(shipped("gold-decahedron-pure", earlier=["gold-2"]), lab, url)
     changes = {"earlier": ["gold-explore-1"], "planner": {"stop_improvement": 1e3}, "search_space": NARROW}
     unlimited = {"limits": {}, "parallel": 4, "hit_probability": 0.999}
     second = shipped("gold-decahedron-pure", **changes, **unlimited)
     assert (await run_campaign(second, lab, url)).state == "exhausted"
     events = await audited(url, "gold-decahedron-pure-1", tmp_path)
     assert "expected to gain" in events[-1].body["reason"] and "proposal" in events[-1].body
-    # A rule may be met after 3 d + 5 experiments of d = 2 parameters, long before the budget is spent.
-    assert 11 <= sum(e.kind == "experiment-proposed" for e in events) < 20
+    # A rule may be met after 3 d + 5 experiments of d = 1 parameter, long before the budget is spent.
+    assert 8 <= sum(e.kind == "experiment-proposed" for e in events) < 20
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -99,17 +99,17 @@ def coordinates(
     return Row(key, title, peer, len(answers), tuple(figures), tuple(asdict(a) for a in answers))
 
 
-def large(weights: Weights, count: int, seed: int, watch: Progress) -> Row:
-    """Particles of 200 to 1,500 atoms."""
-    answers = [answered(case, weights, seed) for case in watch(cases("large", count, seed), count, "large")]
+def large(key: str, title: str, weights: Weights, count: int, seed: int, watch: Progress) -> Row:
+    """Particles too large for their coordinates to be compared."""
+    answers = [answered(case, weights, seed) for case in watch(cases(key, count, seed), count, key)]
     figures = [
         share("family right", [a.family for a in answers], "95 %"),
         share("diameter within 5 %", [abs(a.size) <= SIZE for a in answers], "all"),
         *_common(answers)[1:],
     ]
     return Row(
-        "large",
-        "200 to 1,500 atoms",
+        key,
+        title,
         "impossible",
         len(answers),
         tuple(figures),
@@ -194,7 +194,10 @@ def measured(folder: Path, weights: Weights, seed: int) -> Iterator[Row]:
         yield Row(name, f"measured: {name} ({first.name})", "-", 1, figures, told)
 
 
-ROWS = ("families", "faulted", "varied", "large", "walks", "without-faulted", "without-gap", "measured")
+ROWS = (
+    *("families", "faulted", "varied", "quiet", "large", "huge"),
+    *("walks", "without-faulted", "without-gap", "measured"),
+)
 
 
 def row(
@@ -205,12 +208,14 @@ def row(
         "families": ("seven families, 28 metals, up to 200 atoms", "0.093 +- 0.058", ("0.05", "0.02")),
         "faulted": ("stacking-faulted spheres", "0.030 +- 0.019", ("0.015", "")),
         "varied": ("the same, varied settings, 1 % noise", "fails", ("1.5 x the one setting", "")),
+        "quiet": ("the same, varied settings, no noise", "fails", ("1.5 x the one setting", "")),
     }
     if key in sets:
         title, peer, goals = sets[key]
         yield coordinates(key, title, peer, goals, weights, count, seed, watch)
-    elif key == "large":
-        yield large(weights, count, seed, watch)
+    elif key in ("large", "huge"):
+        title = "200 to 1,500 atoms" if key == "large" else "2,000 to 12,000 atoms"
+        yield large(key, title, weights, count, seed, watch)
     elif key == "walks":
         yield walks(weights, count, seed, watch)
     elif key.startswith("without-"):
