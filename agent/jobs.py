@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 from solvus.agent.campaign import Target
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors
 from solvus.models.identification import Identification
-from solvus.models.latent.posterior import LatentPosterior
 from solvus.models.pattern import Conditions, Pattern, PatternError
 
 
@@ -63,20 +62,12 @@ def identify(request: str) -> str:
             model_version=MODEL_VERSION,
         )
     if r.place and answer.verdict == "identified":
-        answer = answer.model_copy(update={"place": _place_of(r)})
+        from solvus.models.latent.placing import placed_candidates
+        from solvus.models.latent.weights import shipped
+
+        place = placed_candidates(shipped(), answer.candidates)
+        answer = answer.model_copy(update={"place": place})
     return answer.model_dump_json()
-
-
-def _place_of(request: IdentifyRequest) -> LatentPosterior | None:
-    """Where the autoencoder sees the pattern; ``None`` where it cannot read it."""
-    from solvus.models.latent.placing import placed
-    from solvus.models.latent.weights import shipped
-
-    weights = shipped()
-    try:
-        return LatentPosterior.of(placed(weights, request.pattern, request.r_range)[0], weights.version)
-    except PatternError:
-        return None
 
 
 G_DECIMALS = 8

@@ -58,8 +58,16 @@ class Places:
         return modes_of_place(place, identification.descriptors, self.beside)
 
 
-async def measured_patterns(ledger: Ledger, campaign: str) -> dict[int, Pattern]:
-    """The G(r) of each experiment that has one, by its number.
+@dataclass(frozen=True)
+class Sample:
+    """What an experiment has that can be placed: its G(r), and its identification where it has one."""
+
+    pattern: Pattern
+    identification: Identification | None = None
+
+
+async def measured_samples(ledger: Ledger, campaign: str) -> dict[int, Sample]:
+    """The samples of the experiments that have a G(r), by number.
 
     Raises
     ------
@@ -69,28 +77,43 @@ async def measured_patterns(ledger: Ledger, campaign: str) -> dict[int, Pattern]
     rows = await ledger.rows(ExperimentRow, ExperimentRow.campaign == campaign, order_by=ExperimentRow.number)
     if not rows:
         raise LedgerError(f"campaign: the ledger holds no experiments of {campaign!r}; see solvus status")
-    found: dict[int, Pattern] = {}
+    found: dict[int, Sample] = {}
     for row in rows:
         if row.pattern_sha256 is not None:
             kept = await ledger.rows(PatternRow, PatternRow.sha256 == row.pattern_sha256)
             pattern = Pattern.model_validate_json(kept[0].body)
             if pattern.quantity == "G":
-                found[row.number] = pattern
+                said = row.identification
+                found[row.number] = Sample(
+                    pattern, None if said is None else Identification.model_validate_json(said)
+                )
     return found
 
 
-def posteriors_of(weights: Weights, patterns: dict[int, Pattern]) -> dict[int, LatentPosterior]:
-    """As the network sees each pattern; those in no state to be read have no place."""
-    from solvus.models.latent.generate import R_RANGE
-    from solvus.models.latent.placing import placed
-
+def posteriors_of(weights: Weights, samples: Mapping[int, Sample]) -> dict[int, LatentPosterior]:
+    """Where the structures lie that explain each pattern; where none does, where the network sees it. Patterns in no
+    state to be read have no place."""
     found = {}
-    for number, pattern in patterns.items():
-        try:
-            found[number] = LatentPosterior.of(placed(weights, pattern, R_RANGE)[0], weights.version)
-        except PatternError:
-            continue
+    for number, sample in samples.items():
+        place = _posterior_of(weights, sample)
+        if place is not None:
+            found[number] = place
     return found
+
+
+def _posterior_of(weights: Weights, sample: Sample) -> LatentPosterior | None:
+    from solvus.models.latent.generate import R_RANGE
+    from solvus.models.latent.placing import placed, placed_candidates
+
+    identification = sample.identification
+    if identification is not None and identification.verdict == "identified":
+        place = placed_candidates(weights, identification.candidates)
+        if place is not None:
+            return place
+    try:
+        return LatentPosterior.of(placed(weights, sample.pattern, R_RANGE)[0], weights.version)
+    except PatternError:
+        return None
 
 
 async def recorded(ledger: Ledger, campaign: str) -> dict[int, LatentPosterior]:
@@ -114,14 +137,14 @@ async def record(ledger: Ledger, campaign: str, weights: Weights) -> tuple[dict[
     -------
     The places, and the number of the event; zero where the same places were the last recorded.
     """
-    patterns = await measured_patterns(ledger, campaign)
-    found = posteriors_of(weights, patterns)
+    samples = await measured_samples(ledger, campaign)
+    found = posteriors_of(weights, samples)
     if found == await recorded(ledger, campaign):
         return found, 0
     body = {
         "version": weights.version,
         "places": {str(number): place.model_dump(mode="json") for number, place in found.items()},
-        "without": sorted(set(patterns) - set(found)),
+        "without": sorted(set(samples) - set(found)),
     }
     async with ledger.step() as step:
         event = await step.append(campaign, KIND, body)

@@ -161,17 +161,13 @@ def _place_of(best: Candidate) -> LatentPosterior:
     TargetError
         For what is no metal particle.
     """
-    from solvus.models.latent.posterior import Normals
-    from solvus.models.latent.walk import place_of
+    from solvus.models.latent.placing import placed_candidates
     from solvus.models.latent.weights import shipped
 
-    try:
-        atoms = Library.load().atoms(best.structure, best.elements[0])
-    except LibraryError as error:
+    place = placed_candidates(shipped(), [best.model_copy(update={"probability": 1.0})])
+    if place is None:
         raise TargetError(
             f"descriptors: latent has no place for {best.structure}, which is no metal particle; "
             "use descriptors: identification"
-        ) from error
-    mean, sd = place_of(shipped(), atoms.positions)
-    normals = Normals(np.ones(1), mean[None], np.diag(sd**2)[None])
-    return LatentPosterior.of(normals, shipped().version, (best.structure,))
+        )
+    return place
