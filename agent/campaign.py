@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -146,6 +146,9 @@ class Campaign(_Part):
     hit_probability: float = Field(default=0.5, gt=0.0, lt=1.0)
     """Least probability of being within all tolerances that makes a hit."""
     planner: PlannerSettings = PlannerSettings()
+    descriptors: Literal["identification", "latent"] = "identification"
+    """What the planner knows of a sample: shares of families, size and bond length, or its place in the latent space
+    with its bond length. A hit is judged by the identification either way."""
     stop_when: StopWhen = StopWhen()
     identification: IdentificationChoice = IdentificationChoice()
     timing: Timing = Timing()

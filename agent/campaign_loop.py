@@ -29,6 +29,7 @@ from solvus.agent.controls import Controls
 from solvus.agent.conversation import Conversation
 from solvus.agent.decide import Confirm, Exhausted, Experiment, Found, Plan, Wait, next_step
 from solvus.agent.gates import recipe_refusal
+from solvus.agent.latent import Places
 from solvus.agent.ledger.ledger import Clock, Ledger, Step
 from solvus.agent.ledger.tables import ExperimentRow, PatternRow
 from solvus.agent.lessons import Lessons
@@ -87,6 +88,7 @@ class CampaignLoop:
     holder : names the campaign at broker and devices, uniquely among all ledgers; without one it claims no device.
     earlier : campaigns that the planner learns from as well, with their patterns in ``lessons``.
     lessons : what patterns teach the planner; fresh ones when left out.
+    places : how samples are placed in the latent space, in a campaign that describes them so.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class CampaignLoop:
         holder: str | None = None,
         earlier: tuple[EarlierRows, ...] = (),
         lessons: Lessons | None = None,
+        places: Places | None = None,
     ) -> None:
         self.id = campaign_id
         self.campaign = campaign
@@ -123,7 +126,7 @@ class CampaignLoop:
         )
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._lessons = lessons or Lessons(target.pattern, campaign.identification.r_range)
-        self._ground = Ground(campaign, target.descriptors, self._lessons, earlier)
+        self._ground = Ground(campaign, target.planned, self._lessons, earlier, places)
         self._enough: Enough | None = None
         self._stopping: str | None = None
         self._kept: Sequence[ExperimentRow] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import col
 
+from solvus.agent.latent import recorded
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.tables import CampaignRow, ExperimentRow, PatternRow
 from solvus.agent.plan_request import EarlierRows, Ground, useful
@@ -32,7 +33,7 @@ async def earlier_campaigns(ledger: Ledger, campaign_id: str, ground: Ground) ->
         rows = await ledger.rows(
             ExperimentRow, ExperimentRow.campaign == name, order_by=col(ExperimentRow.number)
         )
-        campaign = EarlierRows(name, tuple(rows))
+        campaign = EarlierRows(name, tuple(rows), await recorded(ledger, name))
         await _learn(ledger, ground, campaign)
         if not useful(ground, campaign):
             raise ConfigurationError(

@@ -26,6 +26,8 @@ class IdentifyRequest(BaseModel):
     qdamp: float | None = None
     qbroad: float | None = None
     expansion: float | None = None
+    place: bool = False
+    """Whether its place in the latent space is wanted as well."""
 
 
 def _is_a_sentence_of_ours(error: ValueError) -> bool:
@@ -59,6 +61,12 @@ def identify(request: str) -> str:
             pattern_sha256=r.pattern.sha256,
             model_version=MODEL_VERSION,
         )
+    if r.place and answer.verdict == "identified":
+        from solvus.models.latent.placing import placed_candidates
+        from solvus.models.latent.weights import shipped
+
+        place = placed_candidates(shipped(), answer.candidates)
+        answer = answer.model_copy(update={"place": place})
     return answer.model_dump_json()
 
 
@@ -177,12 +185,19 @@ class ResolveRequest(BaseModel):
     expansion: float | None = None
     conditions: Conditions
     rmax: float
+    latent: bool = False
+    """Whether samples are described by their places in the latent space."""
 
 
 class ResolvedTarget(BaseModel):
     """The target in the planner's words, and the pattern it would give on this laboratory's instrument.
 
     Without a target there is no pattern; and no descriptors, unless goals or bounds are given.
+
+    Attributes
+    ----------
+    latent : version of the weights under which samples are placed; ``None`` where they are not.
+    aim : what the planner aims at in places; hits are judged by ``descriptors``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -191,6 +206,13 @@ class ResolvedTarget(BaseModel):
     elements: tuple[str, ...]
     descriptors: TargetDescriptors | None
     pattern: Pattern | None
+    latent: str | None = None
+    aim: TargetDescriptors | None = None
+
+    @property
+    def planned(self) -> TargetDescriptors | None:
+        """What the planner is told."""
+        return self.descriptors if self.aim is None else self.aim
 
     @model_validator(mode="after")
     def _has_elements(self) -> Self:

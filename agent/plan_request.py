@@ -4,10 +4,11 @@ same."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from solvus.agent.campaign import Campaign
+from solvus.agent.latent import Places
 from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.lessons import Lessons
 from solvus.agent.planner.constraints import LinearConstraint
@@ -19,6 +20,7 @@ from solvus.agent.snapshot import as_experiment, as_observation
 from solvus.agent.states import ExperimentState
 from solvus.drivers.combination import Combination
 from solvus.drivers.messages import Capability
+from solvus.models.latent.posterior import LatentPosterior
 
 WAITING = frozenset({ExperimentState.PROPOSED, ExperimentState.APPROVED})
 """Will be made, and before what is proposed now."""
@@ -30,19 +32,23 @@ class EarlierRows:
 
     name: str
     rows: tuple[ExperimentRow, ...]
+    anew: Mapping[int, LatentPosterior] = field(default_factory=dict)
+    """Its experiments' places, where they were placed once more."""
 
 
 @dataclass(frozen=True)
 class Ground:
     """What a plan rests on beside the campaign's own experiments.
 
-    ``lessons`` are ``None`` for campaigns of agents whose planner did not see patterns.
+    ``target`` is what the planner is told of it. ``lessons`` are ``None`` for campaigns of agents whose planner did not
+    see patterns. ``places`` : of a campaign that describes samples by them.
     """
 
     campaign: Campaign
     target: TargetDescriptors | None
     lessons: Lessons | None = None
     earlier: tuple[EarlierRows, ...] = ()
+    places: Places | None = None
 
 
 def plan_request(
@@ -53,7 +59,9 @@ def plan_request(
     What a person or a limit has refused is not asked for again: to the planner it stays on its way for ever.
     """
     campaign, target = ground.campaign, ground.target
-    observations = [o for o in (as_observation(row, ground.lessons) for row in rows) if o is not None]
+    observations = [
+        o for o in (as_observation(row, ground.lessons, ground.places) for row in rows) if o is not None
+    ]
     curve = None if ground.lessons is None else ground.lessons.target_curve
     return {
         "space": campaign.search_space.model_dump(mode="json"),
@@ -79,12 +87,14 @@ def useful(ground: Ground, earlier: EarlierRows) -> list[Observation]:
     that this target needs."""
     target = ground.target
     needed = set() if target is None else {*target.goals, *target.bounds}
+    places = None if ground.places is None else replace(ground.places, anew=earlier.anew)
     found = []
     for row in earlier.rows:
-        observation = as_observation(row, ground.lessons)
+        observation = as_observation(row, ground.lessons, places)
         if observation is None or ground.campaign.search_space.refusal(observation.recipe) is not None:
             continue
-        if observation.outcome != "ok" or needed <= observation.descriptors.keys():
+        known = {*observation.descriptors, *(name for mode in observation.modes[:1] for name in mode.names)}
+        if observation.outcome != "ok" or needed <= known:
             found.append(observation)
     return found
 

@@ -77,6 +77,7 @@ class Recognition:
             qdamp=None if calibration is None else calibration.qdamp,
             qbroad=None if calibration is None else calibration.qbroad,
             expansion=self.campaign.identification.expansion,
+            place=self.campaign.descriptors == "latent",
         )
         if isinstance(pattern, jobs.Refusal):
             identification = Identification(

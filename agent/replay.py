@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from solvus.agent import jobs
 from solvus.agent.campaign import Campaign
+from solvus.agent.latent import Places, placed_anew
 from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.projections import LedgerEvent, project
 from solvus.agent.ledger.tables import ExperimentRow, PatternRow
@@ -28,6 +29,7 @@ from solvus.agent.planner.observations import Proposal
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.suggest import PlanRequest, fingerprints
 from solvus.agent.scoring import TargetDescriptors
+from solvus.models.latent.posterior import LatentPosterior
 from solvus.models.pattern import Pattern
 
 TOLERANCE = 1e-3
@@ -86,6 +88,7 @@ class _Course:
     recorded: Recorded
     config: Campaign | None = None
     target: dict[str, Any] | None = None
+    anew: Mapping[int, LatentPosterior] = field(default_factory=dict)
     ground: Ground | None = None
     moments: list[tuple[ExperimentRow, ...]] = field(default_factory=lambda: [()])
     planned: list[tuple[int, Recipe]] = field(default_factory=list)
@@ -97,6 +100,7 @@ class _Course:
             self.config = Campaign.model_validate(event.body["config"])
         if event.kind in ("campaign-started", "campaign-retargeted"):
             self.target = event.body["target"]
+        self.anew = placed_anew([event]) or self.anew
         if event.kind in ("campaign-started", "campaign-resumed", "campaign-retargeted"):
             self.ground = self._stand(event)
         changes = [change for change in project(event) if change.table == "experiment"]
@@ -110,24 +114,27 @@ class _Course:
     def _stand(self, event: LedgerEvent) -> Ground:
         """What plans rest on from this event on."""
         assert self.config is not None and self.target is not None  # noqa: S101 -- of the first event
-        said = self.target["descriptors"]
+        said = self.target.get("aim") or self.target["descriptors"]
+        target = None if said is None else TargetDescriptors.model_validate(said)
         with_lessons = event.body.get("lessons", self.ground is not None and self.ground.lessons is not None)
         pattern = self.recorded.patterns.get(self.target.get("pattern_of_target") or "")
         return Ground(
             campaign=self.config,
-            target=None if said is None else TargetDescriptors.model_validate(said),
+            target=target,
             lessons=Lessons(pattern, self.config.identification.r_range) if with_lessons else None,
             earlier=tuple(self._earlier(name, event.seq) for name in self.config.earlier),
+            places=Places.of(self.target.get("latent"), target, self.anew),
         )
 
     def _earlier(self, name: str, seq: int) -> EarlierRows:
         """An earlier campaign as it was then."""
         rows: dict[int, dict[str, Any]] = {}
-        for event in self.recorded.earlier.get(name, ()):
-            for change in project(event) if event.seq < seq else ():
+        told = [event for event in self.recorded.earlier.get(name, ()) if event.seq < seq]
+        for event in told:
+            for change in project(event):
                 if change.table == "experiment":
                     rows.setdefault(change.key[1], {}).update(change.values)
-        return EarlierRows(name, _rows_of(name, rows))
+        return EarlierRows(name, _rows_of(name, rows), placed_anew(told))
 
     def asked(self, body: Mapping[str, Any], proposal: Proposal) -> PlanRequest | None:
         """The request of the latest moment that has the proposal's hash, with what was proposed since held as well."""

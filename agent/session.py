@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -19,8 +19,10 @@ from solvus.agent.campaign import Campaign
 from solvus.agent.campaign_loop import CampaignLoop, EndState
 from solvus.agent.campaign_record import latest_target
 from solvus.agent.earlier import earlier_campaigns
+from solvus.agent.latent import Places, placed_anew, recorded
 from solvus.agent.ledger.canonical import canonical, sha256_text
 from solvus.agent.ledger.ledger import Ledger, Step
+from solvus.agent.ledger.projections import LedgerEvent
 from solvus.agent.ledger.tables import CampaignRow, PatternRow
 from solvus.agent.lessons import Lessons
 from solvus.agent.plan_request import Ground
@@ -177,12 +179,15 @@ async def check_ground(
                 "resume: the laboratory's devices differ from those the campaign began with; put their settings back"
             ]
         )
-    recorded = latest_target(events)
-    if recorded["descriptors"] is not None:
-        kept = TargetDescriptors.model_validate(recorded["descriptors"])
-        recorded["descriptors"] = kept.model_dump(mode="json")
+    recorded = {"latent": None, "aim": None} | latest_target(events)
+    for key in ("descriptors", "aim"):
+        if recorded[key] is not None:
+            recorded[key] = TargetDescriptors.model_validate(recorded[key]).model_dump(mode="json")
     if recorded_target(target) == recorded:
         return False
+    if target.latent != recorded["latent"]:
+        _require_one_version(campaign_id, events, target.latent)
+        return True
     given = campaign.model_dump(mode="json", include=RETARGETS)
     if (
         Campaign.model_validate(configs[-1].body["config"]).model_dump(mode="json", include=RETARGETS)
@@ -201,6 +206,19 @@ async def check_ground(
             ]
         )
     return True
+
+
+def _require_one_version(campaign_id: str, events: Sequence[LedgerEvent], version: str | None) -> None:
+    """Refuse to go on under new weights until every sample has been placed under them."""
+    measured = {e.body["number"] for e in events if e.kind == "experiment-identified"}
+    anew = placed_anew(events)
+    if measured and (not anew or any(place.version != version for place in anew.values())):
+        raise ConfigurationError(
+            [
+                f"resume: the samples of {campaign_id} were placed in the latent space by other weights; first place "
+                f"all under these: solvus latent reembed --campaign {campaign_id}"
+            ]
+        )
 
 
 async def uid_of(ledger: Ledger, campaign_id: str) -> str:
@@ -251,6 +269,7 @@ async def resolve_target(campaign: Campaign, bench: Bench, workers: Workers) -> 
         expansion=campaign.identification.expansion,
         conditions=Conditions(**known),
         rmax=TARGET_RMAX,
+        latent=campaign.descriptors == "latent",
     )
     try:
         answer = _TARGET.validate_json(await workers.run("identify", jobs.resolve, request.model_dump_json()))
@@ -334,7 +353,9 @@ class Session:
             campaign_id, uid = await new_id(ledger, self.campaign), unique_id()
             enter = partial(begin, ledger, campaign_id, self.campaign, self.bench, target, computing, uid)
         lessons = Lessons(target.pattern, self.campaign.identification.r_range)
-        ground = Ground(self.campaign, target.descriptors, lessons)
+        anew = await recorded(ledger, campaign_id) if self._take_up else {}
+        places = Places.of(target.latent, target.planned, anew)
+        ground = Ground(self.campaign, target.planned, lessons, places=places)
         earlier = await earlier_campaigns(ledger, campaign_id, ground)
         self._loop = CampaignLoop(
             campaign_id=campaign_id,
@@ -350,6 +371,7 @@ class Session:
             holder=f"{campaign_id}.{uid}",
             earlier=earlier,
             lessons=lessons,
+            places=places,
         )
         if self._stopping:
             self._loop.stop()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from solvus import __version__
 from solvus.agent.decide import Experiment
+from solvus.agent.latent import Places
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.lessons import NOTHING, Lessons
@@ -56,10 +57,13 @@ def as_experiment(row: ExperimentRow, *, asks: bool = False) -> Experiment:
     )
 
 
-def as_observation(row: ExperimentRow, lessons: Lessons | None = None) -> Observation | None:
+def as_observation(
+    row: ExperimentRow, lessons: Lessons | None = None, places: Places | None = None
+) -> Observation | None:
     """What the planner learns from an experiment; ``None`` while it has not ended.
 
-    With ``lessons``, also of its pattern, and as several modes where its identification is ambiguous.
+    With ``lessons``, also of its pattern, and as several modes where its identification is ambiguous. With ``places``,
+    the modes are those of its place in the latent space; what has none there does not steer.
 
     An unknown outcome counts as failed equipment, which says nothing of the recipe, unless a person has looked and
     found that there is no product.
@@ -75,6 +79,9 @@ def as_observation(row: ExperimentRow, lessons: Lessons | None = None) -> Observ
             identification = Identification.model_validate_json(row.identification)
             descriptors = identification.descriptors
             modes = () if lessons is None else ambiguous_modes(identification)
+            if places is not None:
+                modes, descriptors = places.modes(row.number, identification), {}
+                outcome = "ok" if modes else "untrusted"
         if lessons is not None:
             lesson = lessons.of(row.pattern_sha256)
     elif state in (E.FAILED, E.UNKNOWN) and row.cause == "chemistry":

@@ -13,9 +13,11 @@ import numpy as np
 
 from solvus.agent.campaign import Target, Tolerance
 from solvus.agent.jobs import EXPLORATION, ResolvedTarget, ResolveRequest
+from solvus.agent.planner.placed import goals_at
 from solvus.agent.scoring import FRACTION, Goal, TargetDescriptors, leading_family
-from solvus.models.identification import Identification
+from solvus.models.identification import Candidate, Identification
 from solvus.models.identify import identify, pattern_of
+from solvus.models.latent.posterior import LatentPosterior
 from solvus.models.pattern import Pattern, PatternError
 from solvus.models.pattern_files import read_gr
 from solvus.models.structures.clusters import FAMILIES
@@ -112,6 +114,7 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
             elements=request.elements,
             descriptors=_with_further(request, None),
             pattern=None,
+            latent=_latent_version() if request.latent else None,
         )
     title, elements, pattern = _pattern_of_target(request, target)
     try:
@@ -132,9 +135,39 @@ def resolve_target(request: ResolveRequest) -> ResolvedTarget:
         raise TargetError(
             f"target: {title} is outside the library ({why}); choose a metal cluster that the library holds"
         )
+    descriptors = _with_further(request, goals_of(seen, target.tolerance))
+    assert descriptors is not None  # noqa: S101 -- an identified target implies goals
     return ResolvedTarget(
         title=title,
         elements=request.elements or elements or seen.candidates[0].elements,
-        descriptors=_with_further(request, goals_of(seen, target.tolerance)),
+        descriptors=descriptors,
         pattern=pattern,
+        latent=_latent_version() if request.latent else None,
+        aim=goals_at(_place_of(seen.candidates[0]), descriptors, request.goals) if request.latent else None,
     )
+
+
+def _latent_version() -> str:
+    from solvus.models.latent.weights import shipped
+
+    return shipped().version
+
+
+def _place_of(best: Candidate) -> LatentPosterior:
+    """Where the structure lies that explains the target's pattern: known better than the place of the pattern itself.
+
+    Raises
+    ------
+    TargetError
+        For what is no metal particle.
+    """
+    from solvus.models.latent.placing import placed_candidates
+    from solvus.models.latent.weights import shipped
+
+    place = placed_candidates(shipped(), [best.model_copy(update={"probability": 1.0})])
+    if place is None:
+        raise TargetError(
+            f"descriptors: latent has no place for {best.structure}, which is no metal particle; "
+            "use descriptors: identification"
+        )
+    return place

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from solvus.models.latent.posterior import LatentPosterior
+
 Verdict = Literal["identified", "none", "poor_data"]
 NONE = "none of these"
 """Among structure types: what the library does not hold."""
@@ -92,7 +94,8 @@ class Identification(BaseModel):
     (its share of the scattering when the best member of each family is mixed, 0-1), ``diameter`` (angstrom)
     and ``bond_length`` (angstrom). Empty unless the verdict is ``identified``. ``recognised`` is there where the
     learned recogniser was asked: whenever anything but metals may be present. ``phases`` are the best candidate and the
-    second phase that was found beside it; empty where one phase is enough.
+    second phase that was found beside it; empty where one phase is enough. ``place`` is the pattern's posterior in the
+    latent space, where it was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -103,6 +106,7 @@ class Identification(BaseModel):
     descriptors: dict[str, Descriptor] = {}
     recognised: Recognised | None = None
     phases: tuple[PhaseShare, ...] = ()
+    place: LatentPosterior | None = None
     r_range: tuple[float, float]
     pattern_sha256: str
     model_version: str

@@ -13,6 +13,7 @@ from solvus.agent.commandline.console import BAD_INPUT, err, fail, out, print_js
 from solvus.agent.commandline.latent_reembed import reembed
 
 if TYPE_CHECKING:
+    from solvus.agent.latent import Sample
     from solvus.agent.ledger.ledger import Ledger
     from solvus.models.latent.generate import Generated
     from solvus.models.latent.map_content import Named
@@ -304,7 +305,7 @@ def _posterior(
 
 
 def _routes(campaigns: list[str], ledger: str | None, weights: Weights, as_json: bool) -> list[Route]:
-    """Campaigns as the network places their patterns with these weights."""
+    """Campaigns as these weights place their samples."""
     from solvus.agent.commandline.reading import read_ledger
     from solvus.agent.latent import posteriors_of
     from solvus.models.latent.map_content import Named
@@ -312,17 +313,17 @@ def _routes(campaigns: list[str], ledger: str | None, weights: Weights, as_json:
 
     routes = []
     for campaign in campaigns:
-        patterns = read_ledger(ledger, partial(_measured, campaign), as_json=as_json)
-        placed = posteriors_of(weights, patterns)
+        samples = read_ledger(ledger, partial(_measured, campaign), as_json=as_json)
+        placed = posteriors_of(weights, samples)
         named = tuple(Named(f"experiment {number}", posterior) for number, posterior in placed.items())
         routes.append(Route(campaign, named))
     return routes
 
 
-async def _measured(campaign: str, ledger: Ledger) -> dict[int, Pattern]:
-    from solvus.agent.latent import measured_patterns
+async def _measured(campaign: str, ledger: Ledger) -> dict[int, Sample]:
+    from solvus.agent.latent import measured_samples
 
-    return await measured_patterns(ledger, campaign)
+    return await measured_samples(ledger, campaign)
 
 
 def _check_output(path: Path, endings: set[str], as_json: bool) -> None:

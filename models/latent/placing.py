@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from solvus.models.identification import Candidate
 from solvus.models.latent.invariants import local_order, standard_patterns
 from solvus.models.latent.network import Autoencoder, Mixture
-from solvus.models.latent.posterior import Normals
+from solvus.models.latent.posterior import LatentPosterior, Normals
 from solvus.models.latent.weights import Weights
 from solvus.models.pattern import Pattern, PatternError
 from solvus.models.recognition.encoder import Encoder
@@ -19,6 +21,9 @@ from solvus.models.recognition.quality import assess
 from solvus.models.recognition.recogniser import canonical
 from solvus.models.recognition.weights import shipped as recogniser
 from solvus.models.scattering.unit_factor import UnitScattering
+from solvus.models.structures.build import scattering_of
+from solvus.models.structures.clusters import unit_positions
+from solvus.models.structures.library import Library
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -51,6 +56,37 @@ def invariants_of(positions: Sequence[Floats], units: Sequence[UnitScattering]) 
     rows = np.stack([geometry_row(unit, 0.0, 0.0) for unit in units])
     orders = np.stack([local_order(places) for places in positions])
     return np.hstack([standard_patterns(rows), orders]).astype(np.float32)
+
+
+KNOWN = 0.05
+"""Of a coordinate: no sample is one ideal structure, and its place is not known better than this."""
+LEAST = 0.01
+"""Probability of a candidate below which it is left out."""
+
+
+def placed_candidates(weights: Weights, candidates: Sequence[Candidate]) -> LatentPosterior | None:
+    """Posterior of a pattern after refinement: a mode for each metal particle that explains it, where that lies.
+
+    Sharper than what the network sees in the pattern alone, and not misled by what training does not model, such as a
+    spread of sizes. ``None`` where no candidate is a metal particle of the library.
+    """
+    named = {entry.name for entry in Library.load().entries}
+    kept = [c for c in candidates if c.probability >= LEAST and c.structure in named]
+    if not kept:
+        return None
+    places = [_library_place(weights, c.structure) for c in kept]
+    share = np.array([c.probability for c in kept])
+    covariance = np.stack([np.diag(sd**2 + KNOWN**2) for _, sd in places])
+    normals = Normals(share / share.sum(), np.stack([mean for mean, _ in places]), covariance)
+    return LatentPosterior.of(normals, weights.version, tuple(c.structure for c in kept))
+
+
+@lru_cache(maxsize=1024)
+def _library_place(weights: Weights, name: str) -> tuple[Floats, Floats]:
+    """Mean and standard deviation (d,) of a geometry of the library; the metal does not matter."""
+    unit = unit_positions(Library.load().atoms(name, "Au").positions)
+    mean, sd = places_of(weights.model, invariants_of([unit], [scattering_of(unit)[1]]))
+    return mean[0], sd[0]
 
 
 def placed(weights: Weights, pattern: Pattern, r_range: tuple[float, float]) -> tuple[Normals, float, float]:

@@ -65,7 +65,7 @@ class Outline:
     atoms: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """The autoencoder in memory."""
 
