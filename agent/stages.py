@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
@@ -32,7 +32,7 @@ def signals_of(rows: Sequence[EarlySignalRow]) -> dict[int, Signals]:
     return {row.experiment: SIGNALS.validate_json(row.signals) for row in rows}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Staging:
     """Decides for one campaign which samples are measured."""
 
@@ -40,10 +40,13 @@ class Staging:
     ground: Ground
     ledger: Ledger
     workers: Workers
+    _missed: set[str] = field(default_factory=set)
+    """Signals that were missed and told of."""
 
     async def open_questions(self, rows: Sequence[ExperimentRow]) -> Mapping[int, StageRequest]:
         """Of which samples it has to be decided whether they are measured, by number, with what is asked."""
-        if self.ground.campaign.stages is None:
+        stages = self.ground.campaign.stages
+        if stages is None:
             return {}
         made = [row.number for row in rows if row.state == ExperimentState.SYNTHESISED.value]
         if not made:
@@ -51,8 +54,17 @@ class Staging:
         known = await self.ledger.rows(EarlySignalRow, EarlySignalRow.campaign == self.campaign_id)
         decided = {row.experiment for row in known if row.decision is not None}
         signals = signals_of(known)
+        for number in made:
+            self._tell_of(set(stages.signal) - set(signals.get(number, {})), number)
         asked = {n: stage_request(self.ground, rows, signals, n) for n in made if n not in decided}
         return {number: request for number, request in asked.items() if request is not None}
+
+    def _tell_of(self, missing: set[str], number: int) -> None:
+        """Say once that the devices do not give what the campaign file names: a slip of the pen would skip nothing."""
+        if missing - self._missed:
+            names = ", ".join(sorted(missing))
+            log.warning("stages: experiment %d came without %s and is measured", number, names)
+            self._missed |= missing
 
     async def judge(self, number: int, request: StageRequest) -> None:
         """Decide on one sample, and end its experiment where it is not worth measuring.

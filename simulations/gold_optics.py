@@ -7,10 +7,9 @@ With the diameter d of the particles in nm, from W. Haiss, N. T. K. Thanh, J. Av
 - ``plasmon_ratio`` = (ln d + 2.20) / 3.00, the absorbance at the peak over that at 450 nm, their equation 11, fitted to
   measurements at 5 to 80 nm.
 
-The particles of this world are 1.2 to 5.8 nm, so both are taken beyond where they were fitted; they have the right shape
-and are blind to the family. Besides, ``absorbance`` at 400 nm in 1 cm is taken as proportional to the gold that is
-reduced: 1.2 where all of it is, as it is for about 0.5 mmol/l. Each is read with normal noise of the standard deviation
-that is sent with it.
+The particles of this world are 1.2 to 5.8 nm, so both are taken beyond where they were fitted; they have the right
+shape and are blind to the family. Besides, ``absorbance`` at 400 nm in 1 cm is taken as proportional to the gold that
+is reduced: 1.2 where all of it is. Each is read with normal noise of the standard deviation that is sent with it.
 """
 
 from __future__ import annotations
