@@ -50,7 +50,7 @@ def replay(
             fail(f"--experiment: the planner proposed no experiment {experiment} in {name}", as_json)
     found = [replayed(d) for d in track(made, "computing again", console=err, transient=True)]
     stages = [judged_again(j) for j in judged]
-    good = all(r.good for r in (*found, *stages))
+    good = all(r.good for r in found) and all(s.good for s in stages)
     if as_json:
         print_json(
             {

@@ -145,7 +145,7 @@ def _predicted(
 
 def _within(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
     """Whether outputs (..., m) are within every tolerance and bound, (...)."""
-    kept = log_kept(outputs, values) >= HALF
+    kept: Tensor = log_kept(outputs, values) >= HALF
     for column, output in zip(natural(outputs, values), outputs, strict=True):
         if output.aimed:
             kept = kept & (squared_distance([column], [output.goal]) <= 1.0)
