@@ -77,7 +77,7 @@ class Stages(_Part):
     """Names of the signals; a sample that lacks one is measured."""
     threshold: float = Field(default=0.02, gt=0.0, lt=0.5)
     """A sample is not measured when it is better than the best known one, and within all tolerances, with less than
-    this probability each."""
+    this probability each, at most."""
     least: int = Field(default=LEAST_PAIRS, ge=4)
     """Measured samples with these signals before any is skipped."""
 

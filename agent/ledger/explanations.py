@@ -154,8 +154,8 @@ def _decided(body: dict[str, Any]) -> Iterator[Line]:
     yield "decision", "measure" if said["measure"] else "do not measure"
     yield "reason", said["reason"]
     if said["probability_better"] is not None:
-        yield "better", f"than the best known with probability {said['probability_better']:.4f}"
-        yield "hit", f"within all tolerances with probability {said['probability_within']:.4f}"
+        yield "better", f"than the best known with probability {said['probability_better']:.4f} at most"
+        yield "hit", f"within all tolerances with probability {said['probability_within']:.4f} at most"
     for i, (name, value) in enumerate(said["signal"].items()):
         yield ("" if i else "signal"), f"{name} {value:.6g}"
     if said["learned_from"]:

@@ -55,9 +55,9 @@ class StageDecision(BaseModel):
 
     Attributes
     ----------
-    probability_better : that it is better than the best known one. probability_within : that it is within all
-        tolerances and bounds of the target, which may be so for a sample that is no better: a hit has to be confirmed,
-        and the best known one may owe its place to chance.
+    probability_better : that it is better than the best known one, at most. probability_within : that it is within all
+        tolerances and bounds of the target, at most; that may be so for a sample that is no better: a hit has to be
+        confirmed, and the best known one may owe its place to chance.
     signal : the early signal that was looked at. learned_from : the experiments that have both measurements.
     """
 

@@ -3,8 +3,14 @@
 An optical spectrum taken in the flow cell says something of the particles minutes before the beamline does. From the
 experiments that have both, a surrogate over recipe and early signal predicts the descriptors of a sample; the expensive
 measurement is made unless the sample is, with little doubt, neither better than what is known nor within all
-tolerances.
-(Torresi and Friederich, Digital Discovery 2026, on what intermediate measurements save.)
+tolerances. (Torresi and Friederich, Digital Discovery 2026, on what intermediate measurements save.)
+
+The surrogate models the descriptors one by one, and its errors at one sample may go together. So each of the two
+probabilities is taken as the largest that any dependence between the descriptors allows: the least of the probabilities
+of what must be true of each descriptor alone (the Frechet bound),
+
+    P(within) <= min_j P(z_j within its tolerance),
+    P(better) <= min_j P(w_j dev_j^2 / sum(w) < d^2 of the best known),     dev_j = (z_j - goal_j) / tolerance_j.
 """
 
 from __future__ import annotations
@@ -92,14 +98,14 @@ def worth_measuring(
         )
     outputs = outputs_of(target)
     Z, draws = _predicted(space, outputs, rows, recipe, sample)
-    aim = NearTarget(outputs)
-    merits = aim.merit(Z)
+    merits = NearTarget(outputs).merit(Z)
     first = rows[int(merits.argmax())][0].experiment
-    better = float((aim.merit(draws) > merits.max()).double().mean())
-    within = float(_within(outputs, draws).double().mean())
+    # Merit is -log(1 + d^2), and less where a bound is broken: what is better than the best has a smaller d^2.
+    better = _most_probable(_shares(outputs, draws) < torch.expm1(-merits.max()))
+    within = _most_probable(_within(outputs, draws))
     words = (
-        f"better than experiment {first}, the best one known, with probability {better:.3f}, and within all tolerances "
-        f"with {within:.3f}"
+        f"better than experiment {first}, the best one known, with probability {better:.3f} at most, and within all "
+        f"tolerances with {within:.3f} at most"
     )
     measure = max(better, within) >= threshold
     return StageDecision(
@@ -138,18 +144,35 @@ def _predicted(
     engine = NormalQMCEngine(len(outputs), seed=SEED, inv_transform=True)
     normals = engine.draw(DRAWS, dtype=torch.float64)
     assert normals is not None  # noqa: S101 -- it is None only when a tensor to fill is passed
-    noise = model.noise.sqrt() * model.scale
+    noise = model.noise.sqrt() * model.spread
     spread = (model.variance(X[-1:])[:, 0] + noise**2).sqrt()
     return Z, model.mean(X[-1:])[:, 0] + spread * normals
 
 
+def _shares(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
+    """What each goal adds to d^2 of outputs (..., m), (..., number of goals)."""
+    aimed = [(column, o.goal) for column, o in zip(natural(outputs, values), outputs, strict=True) if o.aimed]
+    total = sum(goal.weight for _, goal in aimed)
+    return torch.stack(
+        [goal.weight * squared_distance([column], [goal]) / total for column, goal in aimed], -1
+    )
+
+
 def _within(outputs: tuple[Output, ...], values: Tensor) -> Tensor:
-    """Whether outputs (..., m) are within every tolerance and bound, (...)."""
-    kept: Tensor = log_kept(outputs, values) >= HALF
-    for column, output in zip(natural(outputs, values), outputs, strict=True):
+    """Whether each of outputs (..., m) is within its tolerance and bound, (..., m)."""
+    kept = []
+    for j, output in enumerate(outputs):
+        own = values[..., j : j + 1]
+        inside: Tensor = log_kept((output,), own) >= HALF
         if output.aimed:
-            kept = kept & (squared_distance([column], [output.goal]) <= 1.0)
-    return kept
+            inside = inside & (squared_distance(natural((output,), own), [output.goal]) <= 1.0)
+        kept.append(inside)
+    return torch.stack(kept, -1)
+
+
+def _most_probable(each: Tensor) -> float:
+    """The largest probability that any dependence allows for all of ``each`` (S, k) to be true at once."""
+    return float(each.double().mean(0).min())
 
 
 def _signal(names: Sequence[str], signal: Mapping[str, float], whose: str) -> np.ndarray:
