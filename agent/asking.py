@@ -11,7 +11,7 @@ from solvus.agent.approval import Approval
 from solvus.agent.decide import Experiment
 from solvus.agent.planner.search_space import Categorical, Recipe, SearchSpace
 from solvus.agent.questions import Question, recipe_hash
-from solvus.agent.states import ExperimentState
+from solvus.agent.states import EARLY_SIGNAL, ExperimentState
 
 E = ExperimentState
 DONE_SAFELY = frozenset({E.SYNTHESISED, E.MEASURING, E.MEASURED, E.IDENTIFIED, E.SCORED})
@@ -99,5 +99,5 @@ def question(
 
 def _carried_out(experiment: Experiment) -> bool:
     return experiment.state in DONE_SAFELY or (
-        experiment.state is E.FAILED and experiment.cause == "chemistry"
+        experiment.state is E.FAILED and experiment.cause in ("chemistry", EARLY_SIGNAL)
     )

@@ -9,13 +9,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from solvus.agent.approval import Approval
+from solvus.agent.planner.early_signal import LEAST_PAIRS
 from solvus.agent.planner.expressions import names_in
 from solvus.agent.planner.search_space import Categorical, Fixed, Mixture, Ordinal, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.scoring import Bound, Goal
 from solvus.agent.stock import Reagent
 from solvus.drivers.combination import Combination
-from solvus.drivers.messages import Name
+from solvus.drivers.messages import Identifier, Name
 
 CampaignName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 
@@ -67,6 +68,24 @@ class StopWhen(_Part):
     """The next experiment is expected to gain less than ``planner.stop_improvement`` per unit of cost."""
     reached: bool = False
     """The best recipe so far is within all tolerances with probability ``planner.stop_reached``, by the model."""
+
+
+class Stages(_Part):
+    """A cheap early signal decides whether a sample is measured: what the synthesis devices say of it."""
+
+    signal: tuple[Identifier, ...] = Field(min_length=1)
+    """Names of the signals; a sample that lacks one is measured."""
+    threshold: float = Field(default=0.02, gt=0.0, lt=0.5)
+    """A sample is not measured when it is better than the best known one, and within all tolerances, with less than
+    this probability each, at most."""
+    least: int = Field(default=LEAST_PAIRS, ge=4)
+    """Measured samples with these signals before any is skipped."""
+
+    @model_validator(mode="after")
+    def _no_signal_is_there_twice(self) -> Self:
+        if len(set(self.signal)) != len(self.signal):
+            raise ValueError("signal: a name is there twice; remove one")
+        return self
 
 
 class Step(_Part):
@@ -149,6 +168,8 @@ class Campaign(_Part):
     descriptors: Literal["identification", "latent"] = "identification"
     """What the planner knows of a sample: shares of families, size and bond length, or its place in the latent space
     with its bond length. A hit is judged by the identification either way."""
+    stages: Stages | None = None
+    """Samples are all measured when left out."""
     stop_when: StopWhen = StopWhen()
     identification: IdentificationChoice = IdentificationChoice()
     timing: Timing = Timing()
@@ -176,6 +197,10 @@ class Campaign(_Part):
         if self.stop_when.reached and planner.mode != "target":
             raise ValueError(
                 f"stop_when: nothing is reached in planner.mode {planner.mode}; leave reached out"
+            )
+        if self.stages is not None and planner.mode != "target":
+            raise ValueError(
+                f"stages: in planner.mode {planner.mode} no sample can be told to be of no use; leave stages out"
             )
         if len(set(self.earlier)) != len(self.earlier):
             raise ValueError("earlier: a campaign is there twice; remove one")

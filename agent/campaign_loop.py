@@ -48,6 +48,7 @@ from solvus.agent.reduction import DeviceReduction
 from solvus.agent.rules import Enough, enough
 from solvus.agent.side_jobs import CampaignBroken, SideJobs
 from solvus.agent.snapshot import Snapshot, as_experiment, replicate_proposal
+from solvus.agent.stages import Staging
 from solvus.agent.states import ExperimentState
 from solvus.agent.watch import Watch
 from solvus.agent.workers import Workers
@@ -127,6 +128,7 @@ class CampaignLoop:
         self._recognition = Recognition(campaign_id, campaign, bench, target, reductions, ledger, workers)
         self._lessons = lessons or Lessons(target.pattern, campaign.identification.r_range)
         self._ground = Ground(campaign, target.planned, self._lessons, earlier, places)
+        self._staging = Staging(campaign_id, self._ground, ledger, workers)
         self._enough: Enough | None = None
         self._stopping: str | None = None
         self._kept: Sequence[ExperimentRow] = ()
@@ -229,11 +231,19 @@ class CampaignLoop:
         self._start_identifications(rows)
         end = await self._decide(rows)
         if not self._stopping and not self._controls.paused:
-            await self._ordering.dispatch(await self._rows(), self._controls.in_doubt())
+            await self._dispatch()
         self._say_what_holds_it_up(end)
         self._show(await self._rows())
         await self._wire.tell(self._status())
         return end
+
+    async def _dispatch(self) -> None:
+        """Order what may be ordered; a sample of which it is not yet decided whether it is measured waits for that."""
+        rows = await self._rows()
+        asked = await self._staging.open_questions(rows)
+        for number, request in asked.items():
+            self._jobs.start(f"stage {number}", partial(self._staging.judge, number, request))
+        await self._ordering.dispatch(rows, self._controls.in_doubt(), asked)
 
     # --- identification ---
 

@@ -21,7 +21,7 @@ from solvus.agent.quarantine import Quarantine
 from solvus.agent.transitions import apply_event, apply_result, end_without_result, record_refused
 from solvus.drivers.data import load_pattern
 from solvus.drivers.messages import Event, Identifier, Result, Seq, new_id
-from solvus.models.pattern import Pattern, PatternError
+from solvus.models.pattern import PatternError
 
 DAMAGED = "damaged on its way: its bytes are not those its sender gave the digest of"
 
@@ -271,8 +271,10 @@ class Inbox:
     async def _apply_result(self, step: Step, row: InboxRow) -> None:
         result = Result.model_validate_json(row.body)
         try:
-            pattern = result.pattern or self._fetch(result)
-            if (refusal := range_refusal(pattern)) is not None:
+            pattern = (
+                result.pattern if result.reference is None else load_pattern(self._patterns, result.reference)
+            )
+            if pattern is not None and (refusal := range_refusal(pattern)) is not None:
                 raise PatternError(refusal)
         except PatternError as error:
             await record_refused(step, self._campaign, row.device, sha256_text(row.body), str(error))
@@ -282,8 +284,3 @@ class Inbox:
             if event.kind == "message-refused":
                 self.quarantine.note(row.device, row.channel, row.body, event.body["reason"])
         await self._end_if_done(step, row.device, result.command_id)
-
-    def _fetch(self, result: Result) -> Pattern:
-        """The pattern that a result refers to, from the laboratory's data folder."""
-        assert result.reference is not None  # noqa: S101 -- a Result has a pattern or a reference
-        return load_pattern(self._patterns, result.reference)

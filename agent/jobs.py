@@ -143,6 +143,15 @@ def suggest(request: str) -> str:
     return TypeAdapter(list[Proposal]).dump_json(stamped).decode()
 
 
+def judge(request: str) -> str:
+    """Whether a sample is worth measuring, stamped as proposals are."""
+    from solvus.agent.planner.early_signal import StageRequest
+    from solvus.agent.planner.stages import decide
+
+    made = decide(StageRequest.model_validate_json(request))
+    return made.model_copy(update={"versions": {**made.versions, **_computing()}}).model_dump_json()
+
+
 def _computing() -> dict[str, str]:
     import torch
 

@@ -42,6 +42,7 @@ OUTCOME_STYLE = {
     Outcome.SEEN: "",
     Outcome.UNTRUSTED: "yellow",
     Outcome.NO_PRODUCT: "magenta",
+    Outcome.NOT_MEASURED: "",
     Outcome.EQUIPMENT: "red",
     Outcome.SOFTWARE: "red",
     Outcome.REJECTED: "red",

@@ -77,11 +77,19 @@ class Ordering:
         """Since the campaign began."""
         return 0.0 if self._began is None else (self._clock() - self._began).total_seconds() / 3600.0
 
-    async def dispatch(self, rows: Sequence[ExperimentRow], in_doubt: Collection[int] = ()) -> None:
+    async def dispatch(
+        self,
+        rows: Sequence[ExperimentRow],
+        in_doubt: Collection[int] = (),
+        held: Collection[int] = (),
+    ) -> None:
         """Give every waiting experiment a free device, oldest first.
 
-        ``in_doubt`` : experiments of which people are asked what became of them; the device that had one of them gets
-        nothing new, for its vessel may be full.
+        Parameters
+        ----------
+        in_doubt : experiments of which people are asked what became of them; the device that had one of them gets
+            nothing new, for its vessel may be full.
+        held : experiments that wait for something else and get no device.
         """
         self.blocked.clear()
         commands = await self._commands()
@@ -96,7 +104,7 @@ class Ordering:
         ]
         for row in rows:
             purpose = {E.APPROVED.value: "make", E.SYNTHESISED.value: "measure"}.get(row.state)
-            if purpose is None:
+            if purpose is None or row.number in held:
                 continue
             parameters: Recipe = json.loads(row.recipe) if purpose == "make" else {}
             if purpose == "make" and (lack := shortage(self._campaign.inventory, made, parameters)):

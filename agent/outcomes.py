@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from solvus.agent.decide import Experiment
 from solvus.agent.planner.search_space import Recipe
-from solvus.agent.states import ExperimentState
+from solvus.agent.states import EARLY_SIGNAL, ExperimentState
 from solvus.models.identification import Identification
 
 E = ExperimentState
@@ -23,6 +23,8 @@ class Outcome(StrEnum):
     """Where there is no target to hit."""
     UNTRUSTED = "not trusted"
     NO_PRODUCT = "no product"
+    NOT_MEASURED = "not measured"
+    """An early signal said that it would not help."""
     EQUIPMENT = "equipment failed"
     SOFTWARE = "not identified"
     REJECTED = "rejected"
@@ -41,6 +43,7 @@ def outcome_of(experiment: Experiment) -> Outcome:
     if experiment.state is E.FAILED:
         of_cause = {
             "chemistry": Outcome.NO_PRODUCT,
+            EARLY_SIGNAL: Outcome.NOT_MEASURED,
             "software": Outcome.SOFTWARE,
             "limits": Outcome.REJECTED,
         }

@@ -3,6 +3,7 @@ same."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from solvus.agent.latent import Places
 from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.lessons import Lessons
 from solvus.agent.planner.constraints import LinearConstraint
+from solvus.agent.planner.early_signal import Seen, StageRequest
 from solvus.agent.planner.limits import DeviceLimits, PlanLimits
 from solvus.agent.planner.observations import Observation
 from solvus.agent.planner.search_space import Categorical, Fixed, Ordinal, Recipe, SearchSpace
@@ -19,7 +21,7 @@ from solvus.agent.scoring import TargetDescriptors
 from solvus.agent.snapshot import as_experiment, as_observation
 from solvus.agent.states import ExperimentState
 from solvus.drivers.combination import Combination
-from solvus.drivers.messages import Capability
+from solvus.drivers.messages import Capability, Signals
 from solvus.models.latent.posterior import LatentPosterior
 
 WAITING = frozenset({ExperimentState.PROPOSED, ExperimentState.APPROVED})
@@ -80,6 +82,42 @@ def plan_request(
         "budget": campaign.budget.experiments,
         "limits": None if limits is None else limits.model_dump(mode="json"),
     }
+
+
+def stage_request(
+    ground: Ground, rows: Sequence[ExperimentRow], signals: Mapping[int, Signals], number: int
+) -> StageRequest | None:
+    """What is asked of one sample; ``None`` where nothing is to be asked, and it is measured.
+
+    That is so in a campaign without stages, for a replicate that confirms a hit, and for a sample that lacks one of the
+    signals. An experiment whose signals are in other units teaches nothing.
+
+    Parameters
+    ----------
+    signals : what is known early of samples, by the number of their experiment.
+    """
+    stages, target = ground.campaign.stages, ground.target
+    row = next(row for row in rows if row.number == number)
+    own = signals.get(number, {})
+    if stages is None or target is None or row.replicate_of is not None or set(stages.signal) - set(own):
+        return None
+    finished = []
+    for other in rows:
+        known = signals.get(other.number, {})
+        alike = all(name in known and known[name].unit == own[name].unit for name in stages.signal)
+        observation = as_observation(other, places=ground.places) if alike else None
+        if observation is not None and observation.outcome == "ok":
+            signal = {name: known[name].value for name in stages.signal}
+            finished.append(Seen(observation=observation, signal=signal))
+    return StageRequest(
+        space=ground.campaign.search_space,
+        target=target,
+        finished=tuple(finished),
+        recipe=json.loads(row.recipe),
+        early={name: own[name].value for name in stages.signal},
+        threshold=stages.threshold,
+        least=stages.least,
+    )
 
 
 def useful(ground: Ground, earlier: EarlierRows) -> list[Observation]:

@@ -23,12 +23,15 @@ from solvus.agent.ledger.ledger import Ledger
 from solvus.agent.ledger.projections import LedgerEvent, project
 from solvus.agent.ledger.tables import ExperimentRow, PatternRow
 from solvus.agent.lessons import Lessons
-from solvus.agent.plan_request import EarlierRows, Ground, plan_request
+from solvus.agent.plan_request import EarlierRows, Ground, plan_request, stage_request
+from solvus.agent.planner.early_signal import StageDecision, StageRequest
 from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Proposal
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.suggest import PlanRequest, fingerprints
 from solvus.agent.scoring import TargetDescriptors
+from solvus.agent.stages import SIGNALS
+from solvus.drivers.messages import Signals
 from solvus.models.latent.posterior import LatentPosterior
 from solvus.models.pattern import Pattern
 
@@ -73,6 +76,30 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """A recorded decision on measuring a sample with what was asked; ``request`` is ``None`` when that cannot be
+    told."""
+
+    number: int
+    decision: StageDecision
+    request: StageRequest | None
+
+
+@dataclass(frozen=True)
+class Rejudged:
+    """One decision on measuring made again: ``same`` is the same decision with other probabilities."""
+
+    number: int
+    verdict: Verdict
+    elsewhere: dict[str, tuple[str, str]]
+
+    @property
+    def good(self) -> bool:
+        """Whether it came out as it has to where it was made."""
+        return self.verdict == "identical" or (self.verdict == "same" and bool(self.elsewhere))
+
+
+@dataclass(frozen=True)
 class Recorded:
     """What the ledger holds beside a campaign's own events: patterns by hash, and the events of earlier campaigns."""
 
@@ -82,8 +109,8 @@ class Recorded:
 
 @dataclass
 class _Course:
-    """A campaign's events read up to some point: what a plan rests on, the experiments after every event, and what was
-    planned since each."""
+    """A campaign's events read up to some point: what a plan rests on, the experiments and early signals after every
+    event, and what was planned since each."""
 
     recorded: Recorded
     config: Campaign | None = None
@@ -91,9 +118,11 @@ class _Course:
     anew: Mapping[int, LatentPosterior] = field(default_factory=dict)
     ground: Ground | None = None
     moments: list[tuple[ExperimentRow, ...]] = field(default_factory=lambda: [()])
+    signals: list[Mapping[int, Signals]] = field(default_factory=lambda: [{}])
     planned: list[tuple[int, Recipe]] = field(default_factory=list)
     limits: dict[str, PlanLimits | None] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _seen: Mapping[int, Signals] = field(default_factory=dict)
 
     def read(self, event: LedgerEvent) -> None:
         if event.kind in ("campaign-started", "campaign-resumed"):
@@ -106,8 +135,15 @@ class _Course:
         changes = [change for change in project(event) if change.table == "experiment"]
         for change in changes:
             self._rows.setdefault(change.key[1], {}).update(change.values)
-        if changes:
+        seen = event.kind == "signals-received"
+        if seen:
+            self._seen = {
+                **self._seen,
+                event.body["experiment"]: SIGNALS.validate_python(event.body["signals"]),
+            }
+        if changes or seen:
             self.moments.append(_rows_of(event.campaign, self._rows))
+            self.signals.append(self._seen)
         if event.kind == "experiment-proposed" and event.body["replicate_of"] is None:
             self.planned.append((len(self.moments) - 1, event.body["recipe"]))
 
@@ -158,6 +194,17 @@ class _Course:
                 return request
         return None
 
+    def judged(self, number: int, sha256: str) -> StageRequest | None:
+        """What was asked of a sample: the request of the latest moment that has this hash."""
+        assert self.ground is not None  # noqa: S101 -- of the first event
+        for rows, signals in zip(reversed(self.moments), reversed(self.signals), strict=True):
+            if all(row.number != number for row in rows):
+                break
+            request = stage_request(self.ground, rows, signals, number)
+            if request is not None and request.sha256 == sha256:
+                return request
+        return None
+
     def _learn(self) -> None:
         assert self.ground is not None  # noqa: S101 -- of the first event
         if self.ground.lessons is not None:
@@ -178,6 +225,44 @@ def decisions(events: Sequence[LedgerEvent], recorded: Recorded | None = None) -
             found.append(Decision(number, proposal, course.asked(event.body, proposal)))
         course.read(event)
     return found
+
+
+def judgements(events: Sequence[LedgerEvent], recorded: Recorded | None = None) -> list[Judgement]:
+    """Every decision on measuring a sample in a campaign's events, with the request that has its hash; those that could
+    not be made, and so were none, are left out."""
+    course, found = _Course(recorded or Recorded()), []
+    for event in events:
+        if event.kind == "stage-decided" and event.body["decision"]["data_sha256"]:
+            number = event.body["number"]
+            decision = StageDecision.model_validate(event.body["decision"])
+            found.append(Judgement(number, decision, course.judged(number, decision.data_sha256)))
+        course.read(event)
+    return found
+
+
+def judged_again(judgement: Judgement) -> Rejudged:
+    """Decide once more whether a sample is measured, and compare."""
+    recorded = judgement.decision
+    if judgement.request is None:
+        return Rejudged(judgement.number, "unknown", {})
+    again = StageDecision.model_validate_json(jobs.judge(judgement.request.model_dump_json()))
+    elsewhere = _elsewhere(recorded.versions, again.versions)
+    before, now = (d.model_dump(exclude={"versions"}) for d in (recorded, again))
+    verdict: Verdict = "differs"
+    if before == now:
+        verdict = "identical"
+    elif recorded.measure == again.measure:
+        verdict = "same"
+    return Rejudged(judgement.number, verdict, elsewhere)
+
+
+def _elsewhere(recorded: Mapping[str, str], again: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Versions and the like that differ from the recorded ones, as (recorded, here)."""
+    return {
+        name: (recorded.get(name, "-"), again.get(name, "-"))
+        for name in sorted(recorded.keys() | again.keys())
+        if recorded.get(name) != again.get(name)
+    }
 
 
 def _rows_of(campaign: str, rows: Mapping[int, dict[str, Any]]) -> tuple[ExperimentRow, ...]:
@@ -205,12 +290,7 @@ def replayed(decision: Decision) -> Replayed:
     if decision.request is None:
         return Replayed(decision.number, "unknown", None, (), {})
     [again] = PROPOSALS.validate_json(jobs.suggest(decision.request.model_dump_json()))
-    names = sorted(recorded.versions.keys() | again.versions.keys())
-    elsewhere = {
-        name: (recorded.versions.get(name, "-"), again.versions.get(name, "-"))
-        for name in names
-        if recorded.versions.get(name) != again.versions.get(name)
-    }
+    elsewhere = _elsewhere(recorded.versions, again.versions)
     before, now = (p.model_dump(mode="json", exclude={"versions"}) for p in (recorded, again))
     fields = tuple(name for name in before if before[name] != now[name])
     difference = _difference(decision.request.space, recorded.recipe, again.recipe)

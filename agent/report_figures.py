@@ -35,7 +35,7 @@ LEAST_BEYOND = 2.0
 PANEL_MARGIN = 0.05
 """Of a parameter's range, so that points on its limits are seen whole."""
 PLACELESS = (
-    *(Outcome.SEEN, Outcome.UNTRUSTED, Outcome.NO_PRODUCT, Outcome.EQUIPMENT),
+    *(Outcome.SEEN, Outcome.UNTRUSTED, Outcome.NOT_MEASURED, Outcome.NO_PRODUCT, Outcome.EQUIPMENT),
     *(Outcome.SOFTWARE, Outcome.REJECTED, Outcome.UNKNOWN),
 )
 """Outcomes without a distance: they get a strip of their own."""

@@ -49,6 +49,7 @@ MAY_CHANGE_ON_RESUME = {
     "limits",
     "inventory",
     "stop_when",
+    "stages",
 } | RETARGETS
 """What a scientist may change in the middle of a campaign without making earlier decisions meaningless: a new target
 counts every experiment anew."""

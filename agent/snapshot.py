@@ -15,7 +15,7 @@ from solvus.agent.lessons import NOTHING, Lessons
 from solvus.agent.planner.identified import ambiguous_modes
 from solvus.agent.planner.observations import Mode, Observation, Outcome, Proposal
 from solvus.agent.scoring import Score
-from solvus.agent.states import ExperimentState
+from solvus.agent.states import EARLY_SIGNAL, ExperimentState
 from solvus.drivers.messages import AgentState
 from solvus.models.identification import Descriptor, Identification
 
@@ -84,6 +84,8 @@ def as_observation(
                 outcome = "ok" if modes else "untrusted"
         if lessons is not None:
             lesson = lessons.of(row.pattern_sha256)
+    elif state is E.FAILED and row.cause == EARLY_SIGNAL:
+        outcome = "not_measured"
     elif state in (E.FAILED, E.UNKNOWN) and row.cause == "chemistry":
         outcome = "failed_chemistry"
     elif state in (E.FAILED, E.UNKNOWN):

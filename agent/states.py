@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+EARLY_SIGNAL = "early-signal"
+"""Cause of an experiment that ended after its synthesis: an early signal said that measuring it would not help. It is
+``failed`` in this table and nobody's failure: the planner, status and report call it not measured."""
+
 
 class CommandState(StrEnum):
     QUEUED = "queued"

@@ -10,14 +10,14 @@ from typing import Any
 
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.ledger import Step
-from solvus.agent.ledger.tables import CommandRow, ExperimentRow, PatternRow
+from solvus.agent.ledger.tables import CommandRow, EarlySignalRow, ExperimentRow, PatternRow
 from solvus.agent.states import (
     CommandState,
     ExperimentState,
     may_move_command,
     may_move_experiment,
 )
-from solvus.drivers.messages import Event, Result
+from solvus.drivers.messages import Event, Result, Signals
 from solvus.models.pattern import Pattern
 
 C, E = CommandState, ExperimentState
@@ -141,9 +141,9 @@ async def apply_event(step: Step, campaign: str, device: str, event: Event, text
 
 
 async def apply_result(
-    step: Step, campaign: str, device: str, result: Result, pattern: Pattern, text: str
+    step: Step, campaign: str, device: str, result: Result, pattern: Pattern | None, text: str
 ) -> None:
-    """A measurement: keep the pattern, and go on when the command has ended too."""
+    """A measurement: keep the pattern, and go on when the command has ended too; keep the signals beside it."""
     digest = sha256_text(text)
     row = await step.get(CommandRow, result.command_id)
     experiment = None if row is None else await step.get(ExperimentRow, row.campaign, row.experiment)
@@ -156,6 +156,14 @@ async def apply_result(
         return
     if row.pattern_sha256 is not None:
         await record(step, row.campaign, "message-late", device, digest, "a second result for one command")
+        return
+    if pattern is None and row.purpose != "make":
+        reason = "pattern: is missing; a measurement gives one, or a reference to it"
+        await record_refused(step, row.campaign, device, digest, reason)
+        return
+    if result.signals:
+        await _keep_signals(step, row, result.signals, digest)
+    if pattern is None:
         return
     body = pattern.canonical_json
     sha256 = sha256_text(body)
@@ -173,3 +181,21 @@ async def apply_result(
     )
     if row.state == C.DONE.value:
         await move_experiment(step, experiment, E.MEASURED, pattern_sha256=sha256)
+
+
+async def _keep_signals(step: Step, command: CommandRow, signals: Signals, message_sha256: str) -> None:
+    """Cheap signals of a sample; the first word on it counts."""
+    if await step.get(EarlySignalRow, command.campaign, command.experiment) is not None:
+        reason = f"experiment {command.experiment} has its signals already"
+        await record(step, command.campaign, "message-late", command.device, message_sha256, reason)
+        return
+    await step.append(
+        command.campaign,
+        "signals-received",
+        {
+            "command_id": command.command_id,
+            "experiment": command.experiment,
+            "signals": {name: signal.model_dump(mode="json") for name, signal in signals.items()},
+            "message_sha256": message_sha256,
+        },
+    )

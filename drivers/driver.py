@@ -34,7 +34,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from solvus.drivers.messages import Capability, Execute
+from solvus.drivers.messages import Capability, Execute, Signals
 from solvus.models.pattern import Pattern
 
 Progress = Callable[[float, str], Awaitable[None]]
@@ -82,8 +82,11 @@ class Driver(ABC):
         emergency also beside an order that does not end."""
 
     @abstractmethod
-    async def execute(self, order: Execute, progress: Progress) -> Pattern | None:
+    async def execute(self, order: Execute, progress: Progress) -> Pattern | Signals | None:
         """Carry out ``order`` and return the measured pattern, or ``None`` where nothing is measured.
+
+        A synthesis whose sample is looked at on its way, such as by a spectrometer at a flow cell, returns what was
+        seen: a dictionary of :class:`solvus.drivers.messages.Signal` by name, with finite values and their units.
 
         The parameters of ``order`` are within the limits. A cancel arrives as :class:`asyncio.CancelledError`
         at the next ``await``; blocking calls belong into :func:`asyncio.to_thread`.

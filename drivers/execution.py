@@ -8,9 +8,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from solvus.drivers.data import store_pattern
 from solvus.drivers.driver import ChemistryFailure, Driver, EquipmentFailure, Progress
-from solvus.drivers.messages import PATTERN_INLINE_LIMIT, Execute, PatternReference
+from solvus.drivers.messages import PATTERN_INLINE_LIMIT, Execute, PatternReference, Signal, Signals
 from solvus.models.pattern import Pattern
 
 log = logging.getLogger(__name__)
@@ -22,17 +24,20 @@ IDLE_LIMIT = 30.0
 ENVELOPE = 2000
 """Bytes of a result beside its pattern; measured under 600."""
 
-Measured = Pattern | PatternReference | None
+Measured = Pattern | PatternReference | Signals | None
+SIGNALS = TypeAdapter[dict[str, Signal]](Signals)
 
 
 async def measure(driver: Driver, order: Execute, progress: Progress, data: Path | None) -> Measured:
-    """Carry out ``order`` and make the pattern fit for the wire.
+    """Carry out ``order`` and make what was measured fit for the wire.
 
     Raises what the driver raises, and :class:`EquipmentFailure` for a result that cannot be sent.
     """
     pattern = await driver.execute(order, progress)
     if pattern is None:
         return None
+    if isinstance(pattern, dict):
+        return _checked(pattern)
     if not isinstance(pattern, Pattern):
         raise EquipmentFailure(f"the driver returned a {type(pattern).__name__} instead of a Pattern")
     if len(pattern.model_dump_json()) + ENVELOPE <= PATTERN_INLINE_LIMIT:
@@ -42,6 +47,18 @@ async def measure(driver: Driver, order: Execute, progress: Progress, data: Path
             f"the pattern of {len(pattern.x)} points is too large for a message, and the device has no data folder"
         )
     return await asyncio.to_thread(store_pattern, data, pattern)
+
+
+def _checked(signals: Signals) -> Signals | None:
+    """The signals of a sample; those that cannot be sent are told and left out, for they are a bonus: what was made is
+    good without them."""
+    try:
+        return SIGNALS.validate_python(signals) or None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        log.warning("the driver's signals cannot be sent: %s: %s", where, first["msg"])
+        return None
 
 
 async def make_safe(driver: Driver) -> str | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import uuid4
 
 from pydantic import (
@@ -22,8 +22,10 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     TypeAdapter,
+    model_serializer,
     model_validator,
 )
 
@@ -288,8 +290,26 @@ class PatternReference(BaseModel):
         return self
 
 
+class Signal(BaseModel):
+    """One number that a cheap look at a sample gives, such as where its plasmon peak is.
+
+    ``sd`` is the standard uncertainty, in the same unit; ``None`` where the device does not know it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    value: float
+    sd: float | None = Field(default=None, ge=0.0)
+    unit: Annotated[str, StringConstraints(max_length=40)] = ""
+
+
+Signals = Annotated[dict[Identifier, Signal], Field(max_length=50)]
+"""Cheap signals of one sample by name."""
+
+
 class Result(DeviceMessage):
-    """A measurement, published before the ``done`` event of the command that ordered it."""
+    """A measurement, published before the ``done`` event of the command that ordered it: a pattern, and cheap signals
+    of the sample such as a flow cell gives. A synthesis that gives signals has a result without a pattern."""
 
     schema_: Literal["solvus.result/1"] = Field(default="solvus.result/1", alias="schema")
     seq: Seq = Field(ge=1)
@@ -297,12 +317,23 @@ class Result(DeviceMessage):
     sample_id: Identifier
     pattern: Pattern | None = None
     reference: PatternReference | None = None
+    signals: Signals = {}
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:
-        if (self.pattern is None) == (self.reference is None):
+        if self.pattern is not None and self.reference is not None:
             raise ValueError("pattern: give either the pattern or a reference to it")
+        if self.pattern is None and self.reference is None and not self.signals:
+            raise ValueError("pattern: give either the pattern or a reference to it, or signals")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_absent_signals(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A result without signals is the message that it was before there were any: older agents read it."""
+        written: dict[str, Any] = serialise(self)
+        if not self.signals:
+            written.pop("signals", None)
+        return written
 
 
 class Halt(Message):

@@ -28,7 +28,7 @@ from solvus.drivers.messages import (
 )
 from solvus.drivers.topics import device_topic, status_topic
 
-WIRE_VERSION = "1.0.0"
+WIRE_VERSION = "1.1.0"
 """Major as in the topics (``solvus/v1``), minor for fields that are added."""
 
 
@@ -60,7 +60,9 @@ CHANNELS: dict[str, _Channel] = {
         _device("halt"), (Halt,), "agent", True, "Emergency stop and release, by the agent or an operator."
     ),
     "event": _Channel(_device("event"), (Event,), "device", False, "What became of a command."),
-    "result": _Channel(_device("result"), (Result,), "device", False, "Measurements."),
+    "result": _Channel(
+        _device("result"), (Result,), "device", False, "Measurements, and cheap signals of what was made."
+    ),
     "status": _Channel(
         status_topic("{lab}", "{campaign}"),
         (AgentStatus,),

@@ -18,6 +18,7 @@ from solvus.drivers.messages import (
     Execute,
     PatternReference,
     Result,
+    Signals,
 )
 from solvus.drivers.speaker import TEXT_LIMIT
 from solvus.models.pattern import Pattern
@@ -51,7 +52,7 @@ class Scribe:
         self.wake()
         log.info("%s %s %s", status, command_id, reason)
 
-    def done(self, order: Execute, measured: Pattern | PatternReference | None) -> None:
+    def done(self, order: Execute, measured: Pattern | PatternReference | Signals | None) -> None:
         """Result, ``done`` and status in one transaction: there is never one without the others."""
         drafts = [] if measured is None else [self._result(order, measured)]
         self.journal.record(order.command_id, "done", [*drafts, self._event(order.command_id, "done")])
@@ -88,9 +89,12 @@ class Scribe:
         said = {"command_id": command_id, "kind": kind, "reason": reason[:TEXT_LIMIT], **fields}
         return lambda seq: Event.model_validate(self._stamp(seq) | said)
 
-    def _result(self, order: Execute, measured: Pattern | PatternReference) -> Draft:
+    def _result(self, order: Execute, measured: Pattern | PatternReference | Signals) -> Draft:
         said: dict[str, Any] = {"command_id": order.command_id, "sample_id": order.sample_id}
-        said["pattern" if isinstance(measured, Pattern) else "reference"] = measured
+        if isinstance(measured, dict):
+            said["signals"] = measured
+        else:
+            said["pattern" if isinstance(measured, Pattern) else "reference"] = measured
         return lambda seq: Result.model_validate(self._stamp(seq) | said)
 
     def _stamp(self, seq: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from solvus.drivers.messages import ParameterSpec, Value
+from solvus.drivers.messages import ParameterSpec, Signals, Value
 from solvus.models.pattern import Pattern
 from solvus.simulations import diffraction, raw_intensity
 from solvus.simulations.chance import generator
@@ -29,6 +29,7 @@ from solvus.simulations.gold_chemistry import (
     outcome,
     varied,
 )
+from solvus.simulations.gold_optics import seen
 from solvus.simulations.gold_particles import BIN, BINS, BOND, DIAMETERS, FAMILIES, size_series
 from solvus.simulations.world import Instrument, NoProduct, Product
 
@@ -84,6 +85,14 @@ class GoldWorld:
         draw = generator(seed, "synthesis", experiment, replicate)
         made = outcome(varied(self._recipes(recipe), draw), laboratory_of(seed))
         return _product(made, diameter_factor=math.exp(DIAMETER_VARIATION * draw.normal()))
+
+    def look(self, recipe: Mapping[str, Value], *, seed: int, experiment: int, replicate: int) -> Signals:
+        """What the flow cell sees of the product of :meth:`make`; its noise has a stream of its own."""
+        product = self.make(recipe, seed=seed, experiment=experiment, replicate=replicate)
+        draw = generator(seed, "synthesis", experiment, replicate)
+        carried_out = outcome(varied(self._recipes(recipe), draw), laboratory_of(seed))
+        optics = generator(seed, "optics", experiment, replicate)
+        return seen(product.diameter, float(carried_out.conversion[0]), optics)
 
     def ideal(self, recipe: Mapping[str, Value], *, seed: int) -> Product:
         """What the recipe makes without any variation; the truth that a benchmark judges by. Raises as

@@ -18,7 +18,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from solvus.drivers.messages import ParameterSpec, Value
+from solvus.drivers.messages import ParameterSpec, Signals, Value
 from solvus.models.pattern import Pattern
 
 WORLDS = "solvus.worlds"
@@ -128,6 +128,15 @@ class World(Protocol):
         repeat: int = 0,
     ) -> Pattern:
         """Measure a product; ``repeat`` counts the measurements of one sample."""
+        ...
+
+
+@runtime_checkable
+class Transparent(World, Protocol):
+    """A world whose samples can be looked at before they are measured."""
+
+    def look(self, recipe: Mapping[str, Value], *, seed: int, experiment: int, replicate: int) -> Signals:
+        """Cheap signals of what :meth:`make` makes of the same arguments. Raises as ``make``."""
         ...
 
 

@@ -39,23 +39,27 @@ def replay(
 
     from solvus.agent.commandline.console import err, fail, out, print_json
     from solvus.agent.commandline.reading import read_ledger
-    from solvus.agent.replay import decisions, replayed
+    from solvus.agent.replay import decisions, judged_again, judgements, replayed
 
     name, events, recorded = read_ledger(ledger, lambda opened: _events(opened, campaign), as_json=as_json)
-    made = decisions(events, recorded)
+    made, judged = decisions(events, recorded), judgements(events, recorded)
     if experiment is not None:
         made = [d for d in made if d.number == experiment]
+        judged = [j for j in judged if j.number == experiment]
         if not made:
             fail(f"--experiment: the planner proposed no experiment {experiment} in {name}", as_json)
     found = [replayed(d) for d in track(made, "computing again", console=err, transient=True)]
+    stages = [judged_again(j) for j in judged]
+    good = all(r.good for r in found) and all(s.good for s in stages)
     if as_json:
         print_json(
             {
                 "campaign": name,
                 "proposals": len(found),
                 "identical": sum(r.verdict == "identical" for r in found),
-                "good": all(r.good for r in found),
+                "good": good,
                 "differing": [_document(r) for r in found if r.verdict != "identical"],
+                "stages": [{"experiment": s.number, "verdict": s.verdict} for s in stages],
             }
         )
     else:
@@ -64,7 +68,12 @@ def replay(
                 out.print(_words(r), markup=False, highlight=False, soft_wrap=True)
         same = sum(r.verdict == "identical" for r in found)
         out.print(f"{same} of {len(found)} proposals of {name} came out bit for bit", highlight=False)
-    if not all(r.good for r in found):
+        for s in (s for s in stages if s.verdict != "identical"):
+            out.print(f"experiment {s.number}: whether it is measured: {s.verdict}", highlight=False)
+        if stages:
+            same = sum(s.verdict == "identical" for s in stages)
+            out.print(f"{same} of {len(stages)} decisions on measuring came out bit for bit", highlight=False)
+    if not good:
         raise typer.Exit(DIFFERS)
 
 

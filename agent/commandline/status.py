@@ -180,6 +180,7 @@ def _show_waits(waits: Waits, campaign: str) -> None:
 def _show(record: CampaignRecord, commands: list[CommandRow]) -> None:
     from solvus.agent.commandline.console import out
     from solvus.agent.live_view import experiment_table, nearest_words
+    from solvus.agent.outcomes import Outcome, outcome_of
 
     experiments = [r.experiment for r in record.experiments]
     found = {r.number: r.identification for r in record.experiments if r.identification is not None}
@@ -189,6 +190,9 @@ def _show(record: CampaignRecord, commands: list[CommandRow]) -> None:
     out.print(f"{record.state}{reason}, {len(experiments)} of {budget} experiments", highlight=False)
     out.print(f"nearest: {nearest_words(experiments)}\n", highlight=False)
     out.print(experiment_table(experiments, found))
+    for r in record.experiments:
+        if outcome_of(r.experiment) is Outcome.NOT_MEASURED:
+            out.print(f"experiment {r.number} {r.reason}", markup=False, highlight=False, soft_wrap=True)
     if commands:
         out.print("\nopen orders:", highlight=False)
     for row in commands:

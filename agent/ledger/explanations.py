@@ -139,6 +139,32 @@ def _scored(body: dict[str, Any]) -> Iterator[Line]:
     yield from _plain(body["score"])
 
 
+def _seen(body: dict[str, Any]) -> Iterator[Line]:
+    yield "experiment", str(body["experiment"])
+    for i, (name, s) in enumerate(body["signals"].items()):
+        spread = "" if s["sd"] is None else f" ± {s['sd']:.2g}"
+        yield ("" if i else "signals"), f"{name} {s['value']:.6g}{spread} {s['unit']}".rstrip()
+    yield "command", body["command_id"]
+    yield "message", f"sha256 {body['message_sha256']}"
+
+
+def _decided(body: dict[str, Any]) -> Iterator[Line]:
+    said = body["decision"]
+    yield "experiment", str(body["number"])
+    yield "decision", "measure" if said["measure"] else "do not measure"
+    yield "reason", said["reason"]
+    if said["probability_better"] is not None:
+        yield "better", f"than the best known with probability {said['probability_better']:.4f} at most"
+        yield "hit", f"within all tolerances with probability {said['probability_within']:.4f} at most"
+    for i, (name, value) in enumerate(said["signal"].items()):
+        yield ("" if i else "signal"), f"{name} {value:.6g}"
+    if said["learned_from"]:
+        yield "learned from", f"experiments {', '.join(map(str, said['learned_from']))}"
+    yield "data", f"sha256 {said['data_sha256']}"
+    if said["versions"]:
+        yield "versions", _recipe(said["versions"])
+
+
 def _queued(body: dict[str, Any]) -> Iterator[Line]:
     order = body["command"]
     yield "command", body["command_id"]
@@ -235,4 +261,6 @@ _FORMS: dict[str, Callable[[dict[str, Any]], Iterator[Line]]] = {
     "experiment-identified": _identified,
     "experiment-scored": _scored,
     "command-queued": _queued,
+    "signals-received": _seen,
+    "stage-decided": _decided,
 }

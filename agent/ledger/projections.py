@@ -60,6 +60,8 @@ KINDS = frozenset(
         "command-queued",
         "command-moved",
         "result-received",
+        "signals-received",
+        "stage-decided",
         "message-late",
         "message-refused",
         "question-asked",
@@ -205,6 +207,16 @@ def _result_received(e: LedgerEvent) -> Iterable[Change]:
     yield Change("command", (e.body["command_id"],), {"pattern_sha256": e.body["pattern_sha256"]})
 
 
+def _signals_received(e: LedgerEvent) -> Iterable[Change]:
+    key = (e.campaign, e.body["experiment"])
+    yield Change("early_signal", key, {"signals": canonical(e.body["signals"]), "decision": None})
+
+
+def _stage_decided(e: LedgerEvent) -> Iterable[Change]:
+    key = (e.campaign, e.body["number"])
+    yield Change("early_signal", key, {"decision": canonical(e.body["decision"])})
+
+
 def _question_asked(e: LedgerEvent) -> Iterable[Change]:
     b = e.body
     yield Change(
@@ -274,6 +286,8 @@ _REDUCERS: dict[str, Callable[[LedgerEvent], Iterable[Change]]] = {
     "command-queued": _command_queued,
     "command-moved": _command_moved,
     "result-received": _result_received,
+    "signals-received": _signals_received,
+    "stage-decided": _stage_decided,
     "question-asked": _question_asked,
     "approval-given": _approval_given,
     "question-answered": _question_answered,

@@ -133,4 +133,23 @@ class CommandRow(SQLModel, table=True):
     body: str = Field(sa_type=Text)
 
 
-PROJECTIONS: tuple[type[SQLModel], ...] = (CampaignRow, ExperimentRow, CommandRow, *CONTROL_PROJECTIONS)
+class EarlySignalRow(SQLModel, table=True):
+    """What a cheap look at a sample said before it was measured, and whether it was worth measuring."""
+
+    __tablename__ = "early_signal"
+
+    campaign: str = Field(primary_key=True, max_length=64)
+    experiment: int = Field(primary_key=True)
+    signals: str = Field(sa_type=Text)
+    """Canonical JSON of :data:`solvus.drivers.messages.Signals`."""
+    decision: str | None = Field(default=None, sa_type=Text)
+    """Canonical JSON of a :class:`solvus.agent.planner.stages.StageDecision`; ``None`` while nothing was decided."""
+
+
+PROJECTIONS: tuple[type[SQLModel], ...] = (
+    CampaignRow,
+    ExperimentRow,
+    CommandRow,
+    EarlySignalRow,
+    *CONTROL_PROJECTIONS,
+)

@@ -157,6 +157,11 @@ def describe(event: LedgerEvent) -> str:  # noqa: C901 -- a flat table, one arm 
             return f"command {b['command_id'][:8]} {b['to']}{reason}"
         case "result-received":
             return f"result for command {b['command_id'][:8]}: pattern {b['pattern_sha256'][:12]}"
+        case "signals-received":
+            return f"experiment {b['experiment']} seen early: {_seen(b['signals'])}"
+        case "stage-decided":
+            said = b["decision"]
+            return f"experiment {b['number']} {'worth' if said['measure'] else 'not worth'} measuring: {said['reason']}"
         case "message-late" | "message-refused":
             return f"{event.kind.replace('-', ' ')} from {b['device']}{reason}"
         case _:
@@ -172,6 +177,10 @@ def _target(config: dict[str, Any]) -> str:
 
 def _budget(config: dict[str, Any]) -> str:
     return f"{config['budget']['experiments']} experiments"
+
+
+def _seen(signals: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {s['value']:.4g} {s['unit']}".rstrip() for name, s in signals.items())
 
 
 def _reduced(body: dict[str, Any]) -> str:

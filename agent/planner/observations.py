@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from solvus.agent.planner.search_space import Recipe
 from solvus.models.identification import Descriptor
 
-Outcome = Literal["ok", "untrusted", "failed_chemistry", "failed_equipment"]
-"""``ok``: made and identified. ``untrusted``: made, but the identification does not steer.
+Outcome = Literal["ok", "untrusted", "not_measured", "failed_chemistry", "failed_equipment"]
+"""``ok``: made and identified. ``untrusted``: made, but the identification does not steer. ``not_measured``: made, and
+a cheap early signal said that measuring it would not help.
 ``failed_chemistry``: no product, which says something of the recipe. ``failed_equipment``: says nothing of
 the recipe."""
 

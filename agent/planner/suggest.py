@@ -10,9 +10,10 @@ What an experiment teaches, by outcome:
 - ``failed_chemistry`` says that the recipe gives no product;
 - ``untrusted`` trains neither, because an identification that cannot be trusted does not steer; its misfit to the
   target's pattern, which rests on no identification, counts where descriptors are given up altogether;
+- ``not_measured`` trains neither: an early signal has said that it is no better than what is known;
 - ``failed_equipment`` says nothing of the recipe, which may be proposed again.
 
-The recipes of the second and third are held besides, like pending ones: the model draws what they might have
+The recipes of the second to fourth are held besides, like pending ones: the model draws what they might have
 given and looks for an improvement on that as well. Nothing is concluded from them, but the planner does not
 go back for what it has tried in vain. (Without this, a corner where all fails stays unknown and for ever
 promising.)
@@ -199,7 +200,7 @@ class _Known:
         return [
             o.recipe
             for o in self.present
-            if o.outcome == "failed_chemistry"
+            if o.outcome in ("failed_chemistry", "not_measured")
             or (o.outcome == "untrusted" and not (shown and o.misfit is not None))
         ]
 

@@ -231,7 +231,7 @@ async def test_a_ledger_of_before_is_read_and_verified(tmp_path: Path) -> None:
     campaign_id, _ = await build(url, FOUND)
     writing = await Ledger.open(url)
     async with writing.engine.begin() as connection:
-        for table in ("request", "answer", "question", "hold"):
+        for table in ("request", "answer", "question", "hold", "early_signal"):
             await connection.execute(text(f"DROP TABLE {table}"))
         await connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
     await writing.close()

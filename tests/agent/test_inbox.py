@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solvus.agent.inbox import Held, Inbox
+from solvus.agent.ledger.explanations import explain
 from solvus.agent.ledger.ledger import Ledger
-from solvus.agent.ledger.tables import CommandRow, ExperimentRow, InboxRow, PatternRow
-from solvus.agent.ledger.verify import verify
-from solvus.drivers.messages import Event, Result
+from solvus.agent.ledger.tables import CommandRow, EarlySignalRow, ExperimentRow, InboxRow, PatternRow
+from solvus.agent.ledger.verify import describe, verify
+from solvus.drivers.messages import Event, Result, Signal
 from solvus.models.pattern import Pattern
 
 PATTERN = Pattern(x=np.arange(30) * 0.1, y=np.sin(np.arange(30)))
@@ -251,3 +252,42 @@ def test_held_counts_the_unbroken_run(base: int, seqs: list[int]) -> None:
     while expected + 1 in seqs:
         expected += 1
     assert held.up_to == expected
+
+
+def seen(seq: int, value: float, command_id: str = "make") -> bytes:
+    made = Result(
+        boot_id="b",
+        journal_id="j",
+        seq=seq,
+        command_id=command_id,
+        sample_id="sample",
+        signals={"absorbance": Signal(value=value, sd=0.01)},
+    )
+    return made.model_dump_json(by_alias=True).encode()
+
+
+async def test_the_signals_of_a_synthesis_are_kept_with_its_experiment(inbox: Inbox, ledger: Ledger) -> None:
+    await inbox.receive("robot", "result", seen(1, 0.8))
+    await inbox.receive("robot", "event", event(2, "done"))
+    await inbox.receive("robot", "result", seen(3, 0.9))
+    await inbox.work()
+    (row,) = await ledger.rows(EarlySignalRow)
+    assert (row.experiment, row.decision) == (1, None)
+    assert json.loads(row.signals) == {"absorbance": {"sd": 0.01, "unit": "", "value": 0.8}}
+    assert (await state_of(ledger, 1)).state == "synthesised"
+    told = {e.kind: e for e in await ledger.events("c")}
+    assert describe(told["signals-received"]) == "experiment 1 seen early: absorbance 0.8"
+    assert "has its signals already" in told["message-late"].body["reason"]
+    assert ("signals", "absorbance 0.8 ± 0.01") in explain(told["signals-received"])
+    assert (await verify(ledger)).problems == ()
+
+
+async def test_a_measurement_needs_its_pattern(inbox: Inbox, ledger: Ledger) -> None:
+    await inbox.receive("robot", "result", seen(1, 0.8, "measure"))
+    await inbox.receive("robot", "event", event(2, "done", "measure"))
+    await inbox.work()
+    row = await state_of(ledger, 2)
+    assert (row.state, row.cause) == ("failed", "equipment")
+    assert not await ledger.rows(EarlySignalRow)
+    [refused] = [e for e in await ledger.events("c") if e.kind == "message-refused"]
+    assert "pattern: is missing" in refused.body["reason"]

@@ -1,6 +1,7 @@
 """The simulated robot and diffractometer, driven as the device shell drives them."""
 
 import asyncio
+import math
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from solvus.models.pattern import Pattern
 from solvus.simulations.diffractometer import DiffractometerSettings, SimulatedDiffractometer
 from solvus.simulations.gold_chemistry import laboratory_of
 from solvus.simulations.simulated_device import SimulatedSettings
-from solvus.simulations.synthesizer import SimulatedSynthesizer
+from solvus.simulations.synthesizer import SimulatedSynthesizer, SynthesizerSettings
+from solvus.simulations.world_store import WorldStore
 
 RECIPE: dict[str, float | str] = {
     "temperature": 60.0,
@@ -132,3 +134,21 @@ def test_calibration_becomes_the_conditions_of_the_pattern(tmp_path: Path) -> No
 def test_an_unknown_world_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="world: 'glod' is not installed; did you mean 'gold'"):
         SimulatedSettings(world="glod", store=tmp_path)
+
+
+async def test_a_robot_with_optics_tells_what_it_sees_and_makes_the_same(tmp_path: Path) -> None:
+    settings = {"world": "gold", "seed": 3}
+    plain = SimulatedSynthesizer(SynthesizerSettings(**settings, store=tmp_path / "a"))
+    seeing = SimulatedSynthesizer(SynthesizerSettings(**settings, store=tmp_path / "b", optics=True))
+    assert await plain.execute(order("synthesise"), quiet) is None
+    signals = await seeing.execute(order("synthesise"), quiet)
+    assert signals is not None and signals == await seeing.execute(order("synthesise"), quiet)
+    made = [WorldStore(tmp_path / name).get("s1").product for name in "ab"]
+    assert made[0] == made[1]
+    ratio = (math.log(made[0].diameter / 10.0) + 2.20) / 3.00
+    assert signals["plasmon_ratio"].value == pytest.approx(ratio, abs=0.04)
+    assert signals["plasmon_wavelength"].unit == "nm" and 515.0 < signals["plasmon_wavelength"].value < 522.0
+    less = await seeing.execute(order("synthesise", sample="s2", reaction_time=8.0), quiet)
+    assert less is not None and less["absorbance"].value < signals["absorbance"].value
+    with pytest.raises(ValidationError, match="mixture has no optical signals"):
+        SynthesizerSettings(world="mixture", store=tmp_path / "c", optics=True)

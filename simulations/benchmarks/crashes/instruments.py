@@ -68,7 +68,8 @@ class _Lingering(Driver):
     async def execute(self, order: Execute, progress: Progress) -> Pattern | None:
         if self._wishes.take(f"linger-{self.device}"):
             await asyncio.sleep(LINGER)
-        return await super().execute(order, progress)  # type: ignore[safe-super]
+        made = await super().execute(order, progress)  # type: ignore[safe-super]
+        return made if isinstance(made, Pattern) else None  # neither of these gives signals
 
 
 class Moody(ParameterSpec):

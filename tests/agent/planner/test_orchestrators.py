@@ -16,7 +16,7 @@ from solvus.agent.planner.planner import Planner
 from solvus.agent.planner.search_space import Continuous, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.stages import worth_measuring
-from solvus.agent.planner.suggest import PlannerError, PlanRequest, suggest
+from solvus.agent.planner.suggest import SEPARATION, PlannerError, PlanRequest, suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 
@@ -103,3 +103,24 @@ def test_an_early_signal_spares_a_measurement_that_cannot_help() -> None:
     assert few.measure and few.probability_better is None
     with pytest.raises(ValueError, match="peak is missing"):
         worth_measuring(SPACE, target, [(finished[0][0], {})], recipe, {"peak": 800.0})
+
+
+def test_a_likely_hit_is_measured_however_good_the_best_one_looks() -> None:
+    target = TargetDescriptors(goals={"bond_length": Goal(value=3.0, tolerance=0.02)})
+    finished = [(o, {"peak": 500.0 + 100.0 * o.descriptors["bond_length"].mean}) for o in made(20)]
+    exact = {"bond_length": Descriptor(mean=3.0, sd=0.001)}
+    lucky = finished[0][0].model_copy(update={"experiment": 21, "descriptors": exact})
+    decision = worth_measuring(
+        SPACE, target, [*finished, (lucky, {"peak": 800.0})], {"x": 0.9, "y": 0.5}, {"peak": 800.0}
+    )
+    assert decision.measure and decision.probability_better == 0.0
+    assert decision.probability_within is not None and decision.probability_within > 0.02
+
+
+def test_what_was_not_measured_is_not_made_again_at_once() -> None:
+    settled = {"space": SPACE, "seed": 1, "target": TARGET, "settings": PlannerSettings(initial=4)}
+    known = made(14)
+    [first] = suggest(PlanRequest(observations=known, proposed=14, **settled))
+    told = Observation(experiment=15, recipe=first.recipe, outcome="not_measured")
+    [second] = suggest(PlanRequest(observations=(*known, told), proposed=15, **settled))
+    assert np.linalg.norm(SPACE.encode(first.recipe) - SPACE.encode(second.recipe)) > SEPARATION
