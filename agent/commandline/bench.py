@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from solvus.agent.commandline.bench_ask import ask
 from solvus.agent.commandline.bench_crashes import crashes
 from solvus.agent.commandline.bench_faults import faults
 from solvus.agent.commandline.bench_planner import planner
@@ -14,6 +15,7 @@ from solvus.agent.commandline.console import err, fail, out, print_json
 
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: the figures we quote, made again.")
 bench_app.command("planner")(planner)
+bench_app.command("ask")(ask)
 
 
 @bench_app.callback()

@@ -38,7 +38,7 @@ def planner(
 ) -> None:
     """Our planner beside those in use: hit rates, experiments needed and paired tests over many seeds.
 
-    A planner that is not installed is left out with a sentence; pip install 'solvus[bench]' brings them.
+    A planner that is not installed is left out with a sentence; pip install 'solvus\\[bench]' brings them.
 
     Example: solvus bench planner --world scattbo-small --objective gr --methods solvus,log-ei --seeds 20 --json
     """
