@@ -49,9 +49,10 @@ SIBLING_EVALUATIONS = 8
 """At first, for a structure that starts from the refined cell, size and motion of another of its type."""
 SAFE_DELTA2 = 0.85
 """Of the refined correlated motion, where a sibling starts: its own bound may be lower by the square of 5 %."""
-NEAR_BEST = (1.4, 0.03)
+NEAR_BEST, DECLARED_NEAR = (1.4, 0.03), (2.5, 0.1)
 """A structure whose R_w is within this factor of the best of all, or this much, is refined to the end, and siblings of
-its type are refined as well."""
+its type are refined as well; where a range of cells is declared, of further types too, for the wrong metals and axes that
+start far from their place cost as much."""
 REACHED = 0.048
 """Relative: how far a refinement may move a cell length."""
 ROOM = (1.0 - REACHED, 1.0 + REACHED)
@@ -139,7 +140,7 @@ def explain(
     tried: list[tuple[Chosen, Refinement]] = []
     with _mapping(processes if len(chosen) > TOGETHER else 1) as mapped:
         for first in range(0, len(chosen), TOGETHER):
-            part = [c for c in chosen[first : first + TOGETHER] if not _hopeless(c.misfit, tried)]
+            part = [c for c in chosen[first : first + TOGETHER] if not _hopeless(c.misfit, tried, terms)]
             fits = mapped(_refined, [_first_job(c, measured, r_range, terms) for c in part])
             tried += [(c, fit) for c, fit in zip(part, fits, strict=True) if fit is not None]
         rest = _Rest(measured, r_range, terms, mapped)
@@ -151,9 +152,12 @@ def explain(
     return [compounds[k] for k in order]
 
 
-def _hopeless(misfit: float, tried: Sequence[tuple[Chosen, Refinement]]) -> bool:
-    """Whether refinement, which moves axes apart and sharpens peaks, cannot be expected to make up for a poor match."""
-    if not tried:
+def _hopeless(misfit: float, tried: Sequence[tuple[Chosen, Refinement]], terms: Terms) -> bool:
+    """Whether refinement, which moves axes apart and sharpens peaks, cannot be expected to make up for a poor match.
+
+    Where a range of cells is declared axes may be so far apart that a match, which stretches all alike, says little.
+    """
+    if not tried or terms.expansion is not None:
         return False
     best = min(plain_r_w(fit) for _, fit in tried)
     gain = min(1.0, *(plain_r_w(fit) / max(c.misfit, 1e-6) for c, fit in tried))
@@ -194,9 +198,11 @@ def _items(names: Mapping[str, float] | None, catalogue: Catalogue | None) -> li
     return [(catalogue.item(name), nearness) for name, nearness in names.items()]
 
 
-def _near_best(fit: Refinement, found: Sequence[tuple[Item, Refinement]]) -> bool:
+def _near_best(
+    fit: Refinement, found: Sequence[tuple[Item, Refinement]], limit: tuple[float, float] = NEAR_BEST
+) -> bool:
     best = min(plain_r_w(other) for _, other in found)
-    return plain_r_w(fit) <= max(NEAR_BEST[0] * best, best + NEAR_BEST[1])
+    return plain_r_w(fit) <= max(limit[0] * best, best + limit[1])
 
 
 def _siblings(
@@ -207,8 +213,9 @@ def _siblings(
     if not found or not terms.siblings:
         return []
     leaders: dict[str, Refinement] = {}
+    near = NEAR_BEST if terms.expansion is None else DECLARED_NEAR
     for item, fit in sorted(found, key=lambda pair: plain_r_w(pair[1])):
-        if _near_best(fit, found) and item.record.periodic:
+        if _near_best(fit, found, near) and item.record.periodic:
             leaders.setdefault(item.type, fit)
     known = {item.name for item, _ in found}
     ranked: list[tuple[float, str, Item, Refinement]] = []
