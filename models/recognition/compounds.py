@@ -51,8 +51,8 @@ SAFE_DELTA2 = 0.85
 """Of the refined correlated motion, where a sibling starts: its own bound may be lower by the square of 5 %."""
 NEAR_BEST, DECLARED_NEAR = (1.4, 0.03), (2.5, 0.1)
 """A structure whose R_w is within this factor of the best of all, or this much, is refined to the end, and siblings of
-its type are refined as well; where a range of cells is declared, of further types too, for the wrong metals and axes that
-start far from their place cost as much."""
+its type are refined as well; where a range of cells is declared, of further types too: the wrong metals, and axes that
+start far from their place, cost as much."""
 REACHED = 0.048
 """Relative: how far a refinement may move a cell length."""
 ROOM = (1.0 - REACHED, 1.0 + REACHED)
