@@ -173,19 +173,19 @@ def bench_asking(
     """
     torch.set_num_threads(1)
     asked: list[Asked] = []
-    for make in (
-        lambda: solvus(experiments, 1, repeats),
-        lambda: solvus(experiments, 4, repeats),
-        lambda: ax(experiments, max(1, repeats // 2)) if beside else None,
-    ):
-        one = make()
-        if one is not None:
-            asked.append(one)
-            told(f"{one.planner}, {one.recipes} at once: {one.median:.2f} CPU s")
+
+    def note(one: Asked) -> None:
+        asked.append(one)
+        told(f"{one.planner}, {one.recipes} at once: {one.median:.2f} CPU s")
+
+    note(solvus(experiments, 1, repeats))
+    note(solvus(experiments, 4, repeats))
+    theirs = ax(experiments, max(1, repeats // 2)) if beside else None
+    if theirs is not None:
+        note(theirs)
     document: dict[str, Any] = {"asked": [asdict(one) for one in asked]}
-    peer = next((one for one in asked if one.planner == "ax"), None)
-    if peer is not None:
-        document["times_faster_than_ax"] = peer.median / asked[0].median
+    if theirs is not None:
+        document["times_faster_than_ax"] = theirs.median / asked[0].median
     if remembered:
         document["memory_mb"] = {str(n): round(mb, 1) for n, mb in memory(remembered)}
         first, last = list(document["memory_mb"].values())[1], list(document["memory_mb"].values())[-1]
