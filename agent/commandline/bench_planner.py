@@ -18,7 +18,8 @@ def planner(
     ] = "scattbo-small",
     objective: Annotated[Objective, typer.Option(help="Of ScattBO: gr for G(r) or sq for S(Q).")] = "gr",
     methods: Annotated[
-        str, typer.Option(help="Planners, by commas: solvus, log-ei, sobol, optuna, ax, baybe.")
+        str,
+        typer.Option(help="Planners, by commas: solvus, solvus-latent, log-ei, sobol, optuna, ax, baybe."),
     ] = "solvus,log-ei,sobol",
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Laboratories and initial designs.")] = 20,
     first_seed: Annotated[int, typer.Option(min=1, help="The seeds go on from this one.")] = 1,
@@ -46,7 +47,7 @@ def planner(
 
     from solvus.agent.commandline.curve_plot import check_picture
     from solvus.simulations.benchmarks.planner.bench import bench_planners
-    from solvus.simulations.benchmarks.planner.methods import METHODS
+    from solvus.simulations.benchmarks.planner.methods import METHODS, MethodMissing
     from solvus.simulations.benchmarks.planner.race import Race
     from solvus.simulations.benchmarks.planner.report import survival_figure
     from solvus.simulations.benchmarks.planner.worlds import WORLDS
@@ -82,6 +83,8 @@ def planner(
                 keep=keep,
                 done=done,
             )
+        except MethodMissing as error:
+            fail(f"--methods: {error}", as_json)
         except ValueError as error:
             if keep is None:
                 raise

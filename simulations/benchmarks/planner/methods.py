@@ -18,10 +18,12 @@ import torch
 from solvus.agent.planner.acquisition import balanced, makeable
 from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.parameters import Categorical, Continuous, Integer, Mixture, Recipe
+from solvus.agent.planner.placed import goals_at, modes_of_place, needed_beside
 from solvus.agent.planner.search_space import SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.suggest import PlanRequest, suggest
-from solvus.simulations.benchmarks.planner.worlds import PlannerWorld, Shown
+from solvus.models.latent.posterior import LatentPosterior
+from solvus.simulations.benchmarks.planner.worlds import GoldLikeWorld, PlannerWorld, Shown
 
 
 class Method(Protocol):
@@ -35,7 +37,7 @@ class Method(Protocol):
 
 
 class MethodMissing(RuntimeError):  # noqa: N818 -- a state of affairs, told in one sentence
-    """A program that is not installed."""
+    """A program that is not installed, or a planner that a world does not suit."""
 
 
 class Solvus:
@@ -66,6 +68,41 @@ class Solvus:
 
     def tell(self, recipe: Recipe, shown: Shown, experiment: int) -> None:
         self.observations.append(self._world.observe(recipe, shown, experiment))
+
+
+class SolvusLatent(Solvus):
+    """Ours, in a campaign with ``descriptors: latent``: samples and target by their places in the latent space."""
+
+    def __init__(self, world: PlannerWorld, seed: int) -> None:
+        from solvus.models.latent.weights import shipped
+
+        super().__init__(world, seed)
+        if not isinstance(world, GoldLikeWorld):
+            raise MethodMissing(f"solvus-latent: {world.name} does not make particles of one known metal")
+        self._gold, self._weights = world, shipped()
+        self._implied = self._target
+        wanted = self._placed(np.array(world.target_pattern().y))
+        assert wanted is not None  # noqa: S101 -- the target is a metal particle
+        self._target = goals_at(wanted, self._implied, {})
+
+    def _placed(self, curve: np.ndarray[Any, np.dtype[np.float64]]) -> LatentPosterior | None:
+        from solvus.models.latent.placing import placed_candidates
+
+        return placed_candidates(self._weights, self._gold.identified(curve).candidates)
+
+    def tell(self, recipe: Recipe, shown: Shown, experiment: int) -> None:
+        observation = self._world.observe(recipe, shown, experiment)
+        if observation.outcome == "ok" and shown.curve is not None:
+            place = self._placed(shown.curve)
+            beside = needed_beside(self._target)
+            modes = () if place is None else modes_of_place(place, observation.descriptors, beside)
+            changes: dict[str, Any] = {
+                "modes": modes,
+                "descriptors": {},
+                "outcome": "ok" if modes else "untrusted",
+            }
+            observation = observation.model_copy(update=changes)
+        self.observations.append(observation)
 
 
 class Sobol:
@@ -396,6 +433,7 @@ METHODS: dict[str, tuple[Callable[[PlannerWorld, int], Method], str | None]] = {
     "optuna": (OptunaGP, "optuna"),
     "ax": (Ax, "ax"),
     "baybe": (BayBE, "baybe"),
+    "solvus-latent": (SolvusLatent, None),
     "solvus-descriptors": (_level("descriptors"), None),
     "solvus-patterns": (_level("patterns"), None),
     "solvus-misfit": (_level("misfit"), None),

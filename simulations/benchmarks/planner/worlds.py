@@ -273,9 +273,12 @@ class GoldLikeWorld:
     def observe(self, recipe: Recipe, shown: Shown, experiment: int) -> Observation:
         if shown.curve is None:
             return _observation(recipe, experiment, shown, None, self._grid)
-        pattern = _target_pattern().model_copy(update={"y": shown.curve})
-        seen = identify(pattern, elements=("Au",), r_range=R_RANGE, qdamp=INSTRUMENT.qdamp)
-        return _observation(recipe, experiment, shown, seen, self._grid)
+        return _observation(recipe, experiment, shown, self.identified(shown.curve), self._grid)
+
+    def identified(self, curve: Floats) -> Identification:
+        """As a campaign identifies what was measured."""
+        pattern = _target_pattern().model_copy(update={"y": curve})
+        return identify(pattern, elements=("Au",), r_range=R_RANGE, qdamp=INSTRUMENT.qdamp)
 
     def _grid(self, curve: Floats) -> Floats:
         return np.asarray(np.interp(np.linspace(*R_RANGE, CURVE_POINTS), _target_pattern().x, curve))
@@ -283,6 +286,10 @@ class GoldLikeWorld:
     def target(self) -> TargetDescriptors:
         seen = identify(_target_pattern(), elements=("Au",), r_range=R_RANGE, qdamp=INSTRUMENT.qdamp)
         return goals_of(seen, _Tolerance())  # type: ignore[arg-type]
+
+    def target_pattern(self) -> Pattern:
+        """Of the wanted structure, as this world's instrument would measure it."""
+        return _target_pattern()
 
     def target_curve(self) -> tuple[float, ...]:
         return tuple(self._grid(_target_pattern().y).tolist())
