@@ -26,6 +26,7 @@ from solvus.agent.planner.search_space import SearchSpace
 from solvus.agent.planner.suggest import PlanRequest, suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
+from solvus.simulations.benchmarks.planner.methods import ax_parameter
 
 OUTPUTS = 8
 NOISE = 0.01
@@ -110,28 +111,11 @@ def ax(experiments: int, repeats: int) -> Asked | None:
     if importlib.util.find_spec("ax") is None:
         return None
     from ax.api.client import Client
-    from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
 
     logging.disable(logging.INFO)  # it tells of every trial, through loggers of its own levels
-    parameters: list[Any] = []
-    for p in SPACE.parameters:
-        if isinstance(p, Categorical):
-            parameters.append(
-                ChoiceParameterConfig(
-                    name=p.name, parameter_type="str", values=list(p.choices), is_ordered=False
-                )
-            )
-        elif isinstance(p, Integer):
-            parameters.append(
-                RangeParameterConfig(name=p.name, parameter_type="int", bounds=(p.lower, p.upper))
-            )
-        elif isinstance(p, Continuous):
-            parameters.append(
-                RangeParameterConfig(
-                    name=p.name, parameter_type="float", bounds=(p.lower, p.upper), scaling=p.scale
-                )
-            )
     client = Client(random_seed=1)
+    simple = (Categorical, Integer, Continuous)
+    parameters = [ax_parameter(p) for p in SPACE.parameters if isinstance(p, simple)]
     client.configure_experiment(parameters=parameters)
     client.configure_optimization(objective="-misfit")
     client.configure_generation_strategy(initialization_budget=0, initialize_with_center=False)

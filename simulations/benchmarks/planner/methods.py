@@ -286,12 +286,28 @@ class OptunaGP:
         return params
 
 
+def ax_parameter(parameter: Categorical | Integer | Continuous) -> Any:
+    """As Ax is told of it."""
+    from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+
+    if isinstance(parameter, Categorical):
+        return ChoiceParameterConfig(
+            name=parameter.name, parameter_type="str", values=list(parameter.choices), is_ordered=False
+        )
+    bounds = (parameter.lower, parameter.upper)
+    if isinstance(parameter, Integer):
+        return RangeParameterConfig(name=parameter.name, parameter_type="int", bounds=bounds)
+    return RangeParameterConfig(
+        name=parameter.name, parameter_type="float", bounds=bounds, scaling=parameter.scale
+    )
+
+
 class Ax:
     """Ax with its defaults, after the initial design. Of a mixture the last component is what the others leave."""
 
     def __init__(self, world: PlannerWorld, seed: int) -> None:
         from ax.api.client import Client
-        from ax.api.configs import ChoiceParameterConfig, RangeParameterConfig
+        from ax.api.configs import RangeParameterConfig
 
         logging.getLogger("ax").setLevel(logging.ERROR)
         self._space, self._client = world.space, Client(random_seed=seed)
@@ -309,22 +325,8 @@ class Ax:
                 constraints.append(f"{' + '.join(names)} <= {p.total - last.lower}")
                 if uppers[-1] < p.total - sum(p.lowers[:-1]) - 1e-9:
                     constraints.append(f"{' + '.join(names)} >= {p.total - uppers[-1]}")
-            elif isinstance(p, Categorical):
-                parameters.append(
-                    ChoiceParameterConfig(
-                        name=p.name, parameter_type="str", values=list(p.choices), is_ordered=False
-                    )
-                )
-            elif isinstance(p, Integer):
-                parameters.append(
-                    RangeParameterConfig(name=p.name, parameter_type="int", bounds=(p.lower, p.upper))
-                )
-            elif isinstance(p, Continuous):
-                parameters.append(
-                    RangeParameterConfig(
-                        name=p.name, parameter_type="float", bounds=(p.lower, p.upper), scaling=p.scale
-                    )
-                )
+            elif isinstance(p, Categorical | Integer | Continuous):
+                parameters.append(ax_parameter(p))
         self._client.configure_experiment(parameters=parameters, parameter_constraints=constraints)
         self._client.configure_optimization(objective="-misfit")
         self._client.configure_generation_strategy(
