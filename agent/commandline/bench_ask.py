@@ -24,12 +24,17 @@ def ask(
 
     Example: solvus bench ask --memory 500 --json
     """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     from solvus.simulations.benchmarks.planner.asking import bench_asking
 
     def told(sentence: str) -> None:
         err.print(sentence, highlight=False, markup=False)
 
-    document = bench_asking(experiments, repeats, beside=beside_ax, remembered=memory, told=told)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err) as progress:
+        progress.add_task("asking", total=None)
+        document = bench_asking(experiments, repeats, beside=beside_ax, remembered=memory, told=told)
     if as_json:
         print_json(document)
         return
