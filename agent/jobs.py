@@ -134,7 +134,7 @@ def reduce(request: str) -> str:
 def suggest(request: str) -> str:
     """Proposals, each with the versions, thread count and CPU capability that it was computed with."""
     from solvus.agent.planner.observations import Proposal
-    from solvus.agent.planner.suggest import PlanRequest
+    from solvus.agent.planner.request import PlanRequest
     from solvus.agent.planner.suggest import suggest as suggest_recipes
 
     proposals = suggest_recipes(PlanRequest.model_validate_json(request))

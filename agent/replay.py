@@ -27,8 +27,8 @@ from solvus.agent.plan_request import EarlierRows, Ground, plan_request, stage_r
 from solvus.agent.planner.early_signal import StageDecision, StageRequest
 from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Proposal
+from solvus.agent.planner.request import PlanRequest, fingerprints
 from solvus.agent.planner.search_space import Recipe, SearchSpace
-from solvus.agent.planner.suggest import PlanRequest, fingerprints
 from solvus.agent.scoring import TargetDescriptors
 from solvus.agent.stages import SIGNALS
 from solvus.drivers.messages import Signals

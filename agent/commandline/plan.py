@@ -23,7 +23,7 @@ def plan(
 ) -> None:
     """Ask the planner alone for the next recipes, without a laboratory or a ledger.
 
-    The request holds what `solvus.agent.planner.suggest.PlanRequest` describes. The same request gives the same
+    The request holds what `solvus.agent.planner.request.PlanRequest` describes. The same request gives the same
     proposals.
 
     Example: solvus plan request.json --json
@@ -36,7 +36,8 @@ def plan(
         text = sys.stdin.read() if str(request) == "-" else request.read_text()
     except OSError as error:
         fail(f"request: {request} cannot be read ({error.strerror})", as_json)
-    from solvus.agent.planner.suggest import PlannerError, PlanRequest, suggest
+    from solvus.agent.planner.request import PlannerError, PlanRequest
+    from solvus.agent.planner.suggest import suggest
 
     try:
         proposals = suggest(PlanRequest.model_validate_json(text))

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.planner import Planner
+from solvus.agent.planner.request import PlannerError
 from solvus.agent.planner.search_space import Recipe
-from solvus.agent.planner.suggest import PlannerError
 
 ID, OUTCOME, MISFIT, MODES = "_id", "outcome", "misfit", "modes"
 NUMBER_SD = 0.0

@@ -9,16 +9,10 @@ from collections.abc import Iterable
 
 from solvus.agent.planner.limits import PlanLimits
 from solvus.agent.planner.observations import Observation, Proposal
+from solvus.agent.planner.request import EarlierCampaign, PlannerError, PlanRequest, check, outputs_for
 from solvus.agent.planner.search_space import Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.suggest import (
-    EarlierCampaign,
-    PlannerError,
-    PlanRequest,
-    check,
-    outputs_for,
-    suggest,
-)
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import TargetDescriptors
 
 

@@ -3,40 +3,21 @@
 The same request gives the same proposals, bit for bit on one machine and one set of versions: all randomness
 comes from the seed and the number of proposals made before, every computation has an iteration cap and none a
 time limit, and torch runs on one thread. So it can run in a worker process, and be replayed from the ledger.
-
-What an experiment teaches, by outcome:
-
-- ``ok`` trains the surrogate, and says that the recipe gives a product;
-- ``failed_chemistry`` says that the recipe gives no product;
-- ``untrusted`` trains neither, because an identification that cannot be trusted does not steer; its misfit to the
-  target's pattern, which rests on no identification, counts where descriptors are given up altogether;
-- ``not_measured`` trains neither: an early signal has said that it is no better than what is known;
-- ``failed_equipment`` says nothing of the recipe, which may be proposed again.
-
-The recipes of the second to fourth are held besides, like pending ones: the model draws what they might have
-given and looks for an improvement on that as well. Nothing is concluded from them, but the planner does not
-go back for what it has tried in vain. (Without this, a corner where all fails stays unknown and for ever
-promising.)
 """
 
 from __future__ import annotations
 
 import gc
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from typing import Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from solvus.agent.planner.acquisition import Acquisition, candidates, prepare
-from solvus.agent.planner.aims import Aim, NearTarget, OnFront, Unlike
+from solvus.agent.planner.aims import Aim, OnFront, Unlike
 from solvus.agent.planner.explain import (
     checks_of,
     cost_of,
@@ -47,236 +28,40 @@ from solvus.agent.planner.explain import (
     predict,
     separation,
 )
-from solvus.agent.planner.expressions import names_in
 from solvus.agent.planner.feasibility import Feasibility, fit_feasibility
-from solvus.agent.planner.known import ReadingError, encoded, mixed_of, readings_of, table_of
-from solvus.agent.planner.ladder import Step, choose, misfit_step, pattern_step, step_of
-from solvus.agent.planner.limits import PlanLimits, Within
+from solvus.agent.planner.known import encoded, mixed_of
+from solvus.agent.planner.ladder import Step
+from solvus.agent.planner.learning import Known, known_of, surrogate_of
+from solvus.agent.planner.limits import Within
 from solvus.agent.planner.modelling import Fitted
-from solvus.agent.planner.observations import Observation, Proposal, Rule, Source
-from solvus.agent.planner.outputs import Output, outputs_of
-from solvus.agent.planner.search_space import Recipe, SearchSpace
+from solvus.agent.planner.observations import Proposal, Rule, Source
+from solvus.agent.planner.request import (
+    LEAST_RESULTS,
+    PlannerError,
+    PlanRequest,
+    fingerprint_of,
+    initial_count,
+    with_waiting,
+)
+from solvus.agent.planner.search_space import Recipe
 from solvus.agent.planner.settings import PlannerSettings
+from solvus.agent.planner.space_filling import sobol_recipe
 from solvus.agent.planner.stopping import rules
-from solvus.agent.scoring import Goal, TargetDescriptors
 
-LEAST_RESULTS = 4
-"""Recipes with a trusted result below which there is nothing to fit."""
 STAGNATION = 8
 """At least so many experiments without improvement, or two per parameter, count as standing still ..."""
 LEAST_IMPROVEMENT = 0.2
 """of the utility -log(1 + d^2): a fifth off the squared distance; polishing a poor optimum gains less ..."""
 ESCAPE_EVERY = 4
 """... and then every fourth proposal is drawn without the model, in case the model is wrong."""
-LEAST_INITIAL = 8
-"""Sobol proposals at the start, or two per parameter if that is more."""
-INITIAL_WITH_EARLIER = 3
-"""Sobol proposals where earlier campaigns are known: enough to see whether they still hold."""
-SOBOL_TRIES = 256
-"""Points of the Sobol sequence looked at before a small space counts as tried in full; more where constraints take
-some away."""
-CONSTRAINED_TRIES = 8192
 SEPARATION = 0.02
 """Distance in the unit cube from an experiment under way within which nothing is proposed: its result says as much."""
 PACKAGES = ("solvus", "torch", "botorch", "numpy", "scipy")
 
 
-class PlannerError(ValueError):
-    """A request that cannot be planned; one sentence names the field and the fix."""
-
-
-class EarlierCampaign(BaseModel):
-    """What a finished campaign of the same laboratory and search space taught."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    observations: tuple[Observation, ...]
-
-
-class PlanRequest(BaseModel):
-    """All that a suggestion depends on.
-
-    Attributes
-    ----------
-    target : may be left out to explore, where all descriptors that the observations share then count.
-    proposed : counts the proposals made in this campaign so far, whatever became of them.
-    earlier : campaigns before this one.
-    target_curve : the target's pattern on the grid of the observations' curves.
-    budget : of experiments; for the rules of stopping only.
-    limits : what may be ordered now, within the space; ``None`` for all of it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    space: SearchSpace
-    target: TargetDescriptors | None = None
-    observations: tuple[Observation, ...] = ()
-    pending: tuple[Recipe, ...] = ()
-    n: int = Field(default=1, ge=1, le=100)
-    seed: int = Field(ge=0)
-    proposed: int = Field(default=0, ge=0)
-    settings: PlannerSettings = PlannerSettings()
-    earlier: tuple[EarlierCampaign, ...] = ()
-    target_curve: tuple[float, ...] | None = None
-    budget: int | None = Field(default=None, ge=1)
-    limits: PlanLimits | None = None
-
-    @model_validator(mode="after")
-    def _fits_the_space_and_target(self) -> Self:
-        if self.settings.mode != "explore" and (self.target is None or not self.target.goals):
-            raise PlannerError(f"target: is missing, and mode {self.settings.mode} needs one")
-        if self.settings.cost is not None:
-            for name in sorted(names_in(self.settings.cost) - set(self.space.names)):
-                raise PlannerError(f"settings.cost: {name} is no parameter of the search space; correct it")
-        for recipe in self.pending:
-            reason = self.space.refusal(recipe)
-            if reason is not None:
-                raise PlannerError(f"pending: {reason}")
-        outputs = outputs_for(self.target)
-        for output in outputs:
-            try:
-                output.least_scale()
-            except ValueError as error:
-                raise PlannerError(f"target: {error}") from error
-        for observation in self.observations:
-            check(observation, self.space, outputs)
-        for campaign in self.earlier:
-            for observation in campaign.observations:
-                try:
-                    check(observation, self.space, outputs)
-                except PlannerError as error:
-                    raise PlannerError(f"earlier campaign {campaign.name}: {error}") from error
-        return self
-
-
-def outputs_for(target: TargetDescriptors | None) -> tuple[Output, ...]:
-    return () if target is None else outputs_of(target)
-
-
-def check(observation: Observation, space: SearchSpace, outputs: tuple[Output, ...]) -> None:
-    """Raise PlannerError when ``observation`` does not fit the space or lacks what the target needs."""
-    reason = space.refusal(observation.recipe)
-    if reason is not None:
-        raise PlannerError(f"observation {observation.experiment}: {reason}")
-    if observation.outcome != "ok":
-        return
-    try:
-        readings_of(observation, outputs)
-    except ReadingError as error:
-        raise PlannerError(f"observation {observation.experiment}: {error}") from error
-
-
 @cache
 def _versions() -> dict[str, str]:
     return {package: version(package) for package in PACKAGES}
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A request sorted, so that the order in which results happened to arrive does not matter."""
-
-    request: PlanRequest
-    items: tuple[tuple[int, Observation], ...]
-    """Every observation with its campaign: 0 for the present one."""
-    made: Tensor
-    products: Tensor
-
-    @property
-    def space(self) -> SearchSpace:
-        return self.request.space
-
-    @property
-    def present(self) -> list[Observation]:
-        return [o for campaign, o in self.items if not campaign]
-
-    @property
-    def ok(self) -> list[tuple[int, Observation]]:
-        return [(campaign, o) for campaign, o in self.items if o.outcome == "ok"]
-
-    def vain(self, step: Step | None) -> list[Recipe]:
-        """Tried, but without anything to show for it at this step of the ladder."""
-        shown = step is not None and step.level == "misfit"
-        return [
-            o.recipe
-            for o in self.present
-            if o.outcome in ("failed_chemistry", "not_measured")
-            or (o.outcome == "untrusted" and not (shown and o.misfit is not None))
-        ]
-
-
-def _known(request: PlanRequest) -> _Known:
-    space = request.space
-    items = [(0, o) for o in sorted(request.observations, key=lambda o: (o.experiment, o.replicate))]
-    for number, campaign in enumerate(request.earlier, start=1):
-        items += [
-            (number, o) for o in sorted(campaign.observations, key=lambda o: (o.experiment, o.replicate))
-        ]
-    rated = [o for _, o in items if o.outcome in ("ok", "failed_chemistry")]
-    return _Known(
-        request=request,
-        items=tuple(items),
-        made=encoded(space, [o.recipe for o in rated]),
-        products=torch.tensor([float(o.outcome == "ok") for o in rated], dtype=torch.float64),
-    )
-
-
-def _explored(items: list[tuple[int, Observation]]) -> tuple[Output, ...]:
-    """Every descriptor that all results share, in units of a tenth of its spread."""
-    names = [{*o.descriptors, *(name for mode in o.modes for name in mode.names)} for _, o in items]
-    shared = sorted(set.intersection(*names)) if names else []
-    found = []
-    for name in shared:
-        means = [
-            o.descriptors[name].mean if name in o.descriptors else o.modes[0].descriptor(name).mean
-            for _, o in items
-        ]
-        unit = max(0.1 * float(np.std(means)), 1e-6 * abs(means[0]), 1e-9)
-        found.append(Output(name, Goal(value=means[0], tolerance=unit)))
-    return tuple(found)
-
-
-def _modelled(known: _Known) -> tuple[Output, ...]:
-    """What the target has goals for; without any, all that the results share, with the bounds that there are."""
-    target = known.request.target
-    if target is not None and target.goals:
-        return outputs_of(target)
-    bounds = {} if target is None else target.bounds
-    return tuple(replace(output, bound=bounds.get(output.name)) for output in _explored(known.ok))
-
-
-def _top_step(known: _Known) -> Step | None:
-    """The surrogate of the descriptors; ``None`` with too few results."""
-    request, items = known.request, known.ok
-    outputs = _modelled(known)
-    if not outputs:
-        return None
-    rows = [(campaign, o, readings_of(o, outputs)) for campaign, o in items]
-    table = table_of(known.space, outputs, rows)
-    if len(table.rows) < LEAST_RESULTS:
-        return None
-    return step_of("descriptors", table, NearTarget(outputs), request.seed)
-
-
-def _step(known: _Known) -> tuple[Step | None, dict[str, float], str]:
-    """What the surrogate models, the skill of every step looked at, and why it is not the descriptors."""
-    request, level = known.request, known.request.settings.level
-    measured = [(c, o) for c, o in known.items if o.outcome in ("ok", "untrusted")]
-    top = _top_step(known) if level in ("auto", "descriptors") else None
-    lower: list[Step] = []
-    if request.settings.mode == "target" and level != "descriptors":
-        found = (
-            pattern_step(known.space, measured, request.target_curve, request.seed)
-            if level in ("auto", "patterns")
-            else None,
-            misfit_step(known.space, measured, request.seed) if level in ("auto", "misfit") else None,
-        )
-        lower = [step for step in found if step is not None and len(step.fitted.table.rows) >= LEAST_RESULTS]
-    skills: dict[str, float] = {str(step.level): step.skill for step in ([top] if top else []) + lower}
-    if level in ("patterns", "misfit"):
-        return (lower[0] if lower else None), skills, ""
-    chosen, why = choose(top, lower, len(known.ok), len(measured))
-    return chosen, skills, why
 
 
 def _aim(step: Step, settings: PlannerSettings, seed: int, index: int) -> Aim:
@@ -310,65 +95,6 @@ def _stands_still(step: Step, freedom: int) -> bool:
     return float(values.max() - values[:-window].max()) < LEAST_IMPROVEMENT
 
 
-def _sobol(
-    space: SearchSpace, seed: int, index: int, taken: list[Recipe], within: Within | None
-) -> tuple[Recipe, bool]:
-    """Point ``index`` of the campaign's Sobol sequence or the first after it that is new and keeps to the constraints,
-    and whether it is new. With limits, each point is first moved as near as may be ordered now."""
-    engine = SobolEngine(space.dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    engine.fast_forward(index)  # type: ignore[no-untyped-call]
-    old: Recipe | None = None
-    limited = bool(space.constraints) or within is not None
-    for _ in range(0, CONSTRAINED_TRIES if limited else SOBOL_TRIES, SOBOL_TRIES):
-        for u in engine.draw(SOBOL_TRIES, dtype=torch.float64).numpy():
-            recipe = space.draw(u)
-            if space.refusal(recipe) is not None:
-                continue
-            if within is not None:
-                recipe = space.decode(within.pulled(space.encode(recipe)[None])[0])
-                if space.refusal(recipe) is not None or not within.allows(recipe):
-                    continue
-            if recipe not in taken:
-                return recipe, True
-            old = old or recipe
-    if old is None:
-        raise PlannerError(
-            f"constraints: none of {CONSTRAINED_TRIES} recipes drawn keeps to them; narrow the limits of the parameters"
-        )
-    return old, False
-
-
-def _fingerprint(request: PlanRequest, held: list[Recipe], index: int) -> str:
-    """SHA-256 of all that one proposal depends on, as canonical JSON; the order of arrival does not count, nor does
-    what the models have gained since and a request does not use, so that older proposals keep their hash."""
-    data = request.model_dump(mode="json", exclude={"n"} if request.limits else {"n", "limits"})
-    for constraint in data["space"]["constraints"]:
-        if not constraint.get("when", True):
-            del constraint["when"]
-    data["observations"].sort(key=lambda o: (o["experiment"], o["replicate"]))
-    data["pending"] = sorted(held, key=lambda recipe: json.dumps(recipe, sort_keys=True))
-    data["proposed"] = index
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def fingerprints(request: PlanRequest, chosen: list[Recipe]) -> list[str]:
-    """The hashes that :func:`suggest` gives to ``request.n`` proposals of these recipes; without planning anything."""
-    held, found = list(request.pending), []
-    for index, recipe in enumerate(chosen, start=request.proposed):
-        found.append(_fingerprint(request, held, index))
-        held.append(recipe)
-        request = _with_waiting(request, recipe)
-    return found
-
-
-def _with_waiting(request: PlanRequest, recipe: Recipe) -> PlanRequest:
-    """The request once a proposed recipe waits for a device as well."""
-    if request.limits is None:
-        return request
-    return request.model_copy(update={"limits": request.limits.after([recipe])})
-
-
 @dataclass(frozen=True)
 class _Chosen:
     """A recipe before its reasons are written up; ``found`` and ``values`` are all candidates with their
@@ -387,7 +113,7 @@ class _Chosen:
 class _Plan:
     """What all proposals of one request share."""
 
-    known: _Known
+    known: Known
     step: Step | None
     skills: dict[str, float]
     lowered: str
@@ -485,22 +211,15 @@ def _choose_evenly(plan: _Plan, held: list[Recipe], index: int, source: Source, 
     request, space = plan.request, plan.known.space
     taken = [*held, *(o.recipe for o in request.observations if o.outcome != "failed_equipment")]
     try:
-        recipe, new = _sobol(space, request.seed, index, taken, plan.within)
+        recipe, new = sobol_recipe(space, request.seed, index, taken, plan.within)
     except PlannerError:
         if plan.within is None:
             raise
-        recipe, _ = _sobol(space, request.seed, index, taken, None)
+        recipe, _ = sobol_recipe(space, request.seed, index, taken, None)
         return _Chosen(recipe, source, "nothing was found within the limits; this recipe is outside them")
     if not new:
         return _Chosen(recipe, "replicate", "the whole space was tried; a recipe is made again")
     return _Chosen(recipe, source, why)
-
-
-def initial_count(request: PlanRequest) -> int:
-    """How many Sobol proposals come first."""
-    usual = max(2 * request.space.freedom, LEAST_INITIAL)
-    known = sum(o.outcome == "ok" for campaign in request.earlier for o in campaign.observations)
-    return request.settings.initial or (INITIAL_WITH_EARLIER if known >= LEAST_RESULTS else usual)
 
 
 def _write_up(plan: _Plan, chosen: _Chosen, fingerprint: str) -> Proposal:
@@ -569,9 +288,9 @@ def suggest(request: PlanRequest) -> list[Proposal]:
     Sets torch to one thread for the whole process: more are slower here, and change the last digits of sums.
     """
     torch.set_num_threads(1)
-    known = _known(request)
+    known = known_of(request)
     needed = request.settings.method == "surrogate" and request.proposed + request.n > initial_count(request)
-    step, skills, lowered = _step(known) if needed else (None, {}, "")
+    step, skills, lowered = surrogate_of(known) if needed else (None, {}, "")
     space = known.space
     feasibility = fit_feasibility(
         known.made, known.products, space.ordered, space.categorical, mixed_of(space)
@@ -583,9 +302,9 @@ def suggest(request: PlanRequest) -> list[Proposal]:
         within = None if request.limits is None else Within(space, request.limits)
         now = replace(plan, step=plan.step if index >= initial_count(request) else None, within=within)
         chosen = _choose(now, held, index)
-        fingerprint = _fingerprint(request, held, index)
+        fingerprint = fingerprint_of(request, held, index)
         proposals.append(_write_up(now, chosen, fingerprint))
         held.append(chosen.recipe)
-        request = _with_waiting(request, chosen.recipe)
+        request = with_waiting(request, chosen.recipe)
     gc.collect()  # graphs of tensors hold one another; without this, memory creeps up over a long campaign
     return proposals

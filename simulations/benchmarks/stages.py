@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvus.agent.planner.observations import Observation
+from solvus.agent.planner.request import PlanRequest
 from solvus.agent.planner.search_space import Categorical, Continuous, Recipe, SearchSpace
 from solvus.agent.planner.stages import worth_measuring
-from solvus.agent.planner.suggest import PlanRequest, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import FRACTION, Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 from solvus.simulations.gold import TARGET, GoldWorld, is_hit

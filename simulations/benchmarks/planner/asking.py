@@ -22,8 +22,9 @@ import torch
 
 from solvus.agent.planner.observations import Observation
 from solvus.agent.planner.parameters import Categorical, Continuous, Integer, Recipe
+from solvus.agent.planner.request import PlanRequest
 from solvus.agent.planner.search_space import SearchSpace
-from solvus.agent.planner.suggest import PlanRequest, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 from solvus.simulations.benchmarks.planner.methods import ax_parameter

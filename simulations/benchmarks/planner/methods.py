@@ -19,9 +19,10 @@ from solvus.agent.planner.acquisition import balanced, makeable
 from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.parameters import Categorical, Continuous, Integer, Mixture, Recipe
 from solvus.agent.planner.placed import goals_at, modes_of_place, needed_beside
+from solvus.agent.planner.request import PlanRequest
 from solvus.agent.planner.search_space import SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.suggest import PlanRequest, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.models.latent.posterior import LatentPosterior
 from solvus.simulations.benchmarks.planner.worlds import GoldLikeWorld, PlannerWorld, Shown
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from solvus.agent.planner.observations import Observation, Proposal
+from solvus.agent.planner.request import PlanRequest
 from solvus.agent.planner.search_space import Continuous, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.suggest import PlanRequest, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 

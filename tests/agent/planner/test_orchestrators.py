@@ -13,10 +13,11 @@ from solvus.agent.planner.front import front
 from solvus.agent.planner.observations import Observation
 from solvus.agent.planner.orchestrators import SuggestIngest
 from solvus.agent.planner.planner import Planner
+from solvus.agent.planner.request import PlannerError, PlanRequest
 from solvus.agent.planner.search_space import Continuous, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.stages import worth_measuring
-from solvus.agent.planner.suggest import SEPARATION, PlannerError, PlanRequest, suggest
+from solvus.agent.planner.suggest import SEPARATION, suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 

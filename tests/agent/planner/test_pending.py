@@ -9,9 +9,10 @@ import torch
 from solvus.agent.planner.explain import separation
 from solvus.agent.planner.known import encoded
 from solvus.agent.planner.observations import Observation
+from solvus.agent.planner.request import PlanRequest
 from solvus.agent.planner.search_space import Categorical, Continuous, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.suggest import PlanRequest, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from solvus.agent.planner.constraints import LinearConstraint
 from solvus.agent.planner.limits import DeviceLimits, PlanLimits
 from solvus.agent.planner.observations import Observation
+from solvus.agent.planner.request import PlanRequest, fingerprints
 from solvus.agent.planner.search_space import Categorical, Continuous, Integer, Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.suggest import PlanRequest, fingerprints, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 

@@ -14,8 +14,9 @@ from solvus.agent.planner.known import Table, encoded, readings_of, table_of
 from solvus.agent.planner.modelling import Fitted, model_of
 from solvus.agent.planner.observations import Mode, Observation
 from solvus.agent.planner.outputs import outputs_of
+from solvus.agent.planner.request import EarlierCampaign, PlannerError, PlanRequest
 from solvus.agent.planner.search_space import Categorical, Continuous, SearchSpace
-from solvus.agent.planner.suggest import EarlierCampaign, PlannerError, PlanRequest, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.planner.surrogate import Noise, _Problem
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors
 from solvus.models.identification import Descriptor

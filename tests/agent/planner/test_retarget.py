@@ -7,9 +7,9 @@ import pytest
 
 from solvus.agent.planner.observations import Observation
 from solvus.agent.planner.planner import Planner
+from solvus.agent.planner.request import PlannerError
 from solvus.agent.planner.search_space import Continuous, Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.suggest import PlannerError
 from solvus.agent.scoring import Bound, Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 

@@ -11,9 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from solvus.agent.planner.observations import Observation, Outcome, Proposal
 from solvus.agent.planner.planner import Planner
+from solvus.agent.planner.request import PlannerError, PlanRequest
 from solvus.agent.planner.search_space import Categorical, Continuous, Integer, Recipe, SearchSpace
 from solvus.agent.planner.settings import PlannerSettings
-from solvus.agent.planner.suggest import PlannerError, PlanRequest, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 
@@ -74,7 +75,8 @@ def test_the_same_request_gives_the_same_proposals_in_another_process() -> None:
         "import sys\n"
         "from pydantic import TypeAdapter\n"
         "from solvus.agent.planner.observations import Proposal\n"
-        "from solvus.agent.planner.suggest import PlanRequest, suggest\n"
+        "from solvus.agent.planner.request import PlanRequest\n"
+        "from solvus.agent.planner.suggest import suggest\n"
         "proposals = suggest(PlanRequest.model_validate_json(sys.stdin.read()))\n"
         "sys.stdout.buffer.write(TypeAdapter(list[Proposal]).dump_json(proposals))\n"
     )
