@@ -64,7 +64,7 @@ Floats = NDArray[np.float64]
 
 MODEL_VERSION = "clusters-1"
 """Version of the procedure for clusters; the library's own version is appended."""
-COMPOUNDS_VERSION = "compounds-2"
+COMPOUNDS_VERSION = "compounds-3"
 """Version of the procedure for compounds; appended with the catalogue's where compounds were asked."""
 R_RANGE = (1.6, 20.0)
 SIBLINGS, FAR_SIBLINGS, DECLARED_SIBLINGS = 4, 12, 50

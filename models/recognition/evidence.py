@@ -7,12 +7,12 @@ n = (r_max - r_min) (Qmax - Qmin) / pi, each structure k and the answer "none of
     s_none = - a n/2 ln(R_0^2 + noise + floor^2) + b ln p_none + c,
 
 and the posterior is proportional to exp(s), with the structures of one type sharing the weight of the best of them:
-how many of a type were tried says nothing of it. R_0 is the misfit from which a structure explains too little,
-``noise`` the share of white noise in the pattern's energy, which no structure explains. a and c are fixed on patterns
-that training never saw (:mod:`solvus.models.recognition.training.calibrate`); R_0 is what measured patterns leave,
-because simulated ones hold too little of the errors of measurement and model. For the same reason the network's word
-counts half (b = 0.5; simulated patterns alone would give it 0.9): it takes a nanoparticle's disorder for a distorted
-cell.
+how many of a type were tried says nothing of it. How they share it may rest on more than s (``within``). R_0 is the
+misfit from which a structure explains too little, ``noise`` the share of white noise in the pattern's energy, which
+no structure explains. a and c are fixed on patterns that training never saw
+(:mod:`solvus.models.recognition.training.calibrate`); R_0 is what measured patterns leave, because simulated ones
+hold too little of the errors of measurement and model. For the same reason the network's word counts half (b = 0.5;
+simulated patterns alone would give it 0.9): it takes a nanoparticle's disorder for a distorted cell.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Evidence:
     p_none : the network's probability of "none of these".
     points : independent points; noise : share of white noise in the energy.
     kinds : (m,) types.
+    within : (m,) logarithms that count among the structures of one type only; ``None`` for none.
     """
 
     r_w: Floats
@@ -66,6 +67,7 @@ class Evidence:
     points: float
     noise: float
     kinds: tuple[str, ...]
+    within: Floats | None = None
 
 
 def posterior(evidence: Evidence, weights: EvidenceWeights) -> Floats:
@@ -77,7 +79,7 @@ def posterior(evidence: Evidence, weights: EvidenceWeights) -> Floats:
         + weights.network * np.log(np.maximum(evidence.p, LEAST_P))
         + evidence.prior
     )
-    scores = scores - _crowding(scores, evidence.kinds)
+    scores = _shared(scores, evidence.within, evidence.kinds)
     noise = min(max(evidence.noise, LEAST_NOISE_SHARE), MOST_NOISE_SHARE)
     explained = weights.r_0**2 * (1.0 - noise) + noise
     none = -half * math.log(explained + floor) + weights.network * math.log(max(evidence.p_none, LEAST_P))
@@ -86,11 +88,11 @@ def posterior(evidence: Evidence, weights: EvidenceWeights) -> Floats:
     return np.asarray(weight / weight.sum())
 
 
-def _crowding(scores: Floats, kinds: tuple[str, ...]) -> Floats:
-    """Logarithm of the weight of each one's type over that of the best of the type: (m,)."""
-    crowd = np.zeros(len(scores))
+def _shared(scores: Floats, within: Floats | None, kinds: tuple[str, ...]) -> Floats:
+    """Logarithm of each one's share in the weight of its type, which is that of the best of the type: (m,)."""
+    finer = scores if within is None else scores + within
+    shared = np.empty(len(scores))
     for kind in set(kinds):
         own = np.array([k == kind for k in kinds])
-        best = scores[own].max()
-        crowd[own] = np.log(np.exp(scores[own] - best).sum())
-    return crowd
+        shared[own] = scores[own].max() + finer[own] - np.logaddexp.reduce(finer[own])
+    return shared

@@ -53,6 +53,8 @@ class Look:
     strangeness : how unlike anything in the library the pattern is, by network and quick fits; ``strange`` beyond the
         calibrated threshold.
     weights : of the evidence, as calibrated; coverage : that the set of metals promises.
+    word : how much it counts, among compounds of one type, how near the network finds each; nothing where curves were
+        calculated with constant form factors, which training never saw.
     """
 
     seen: Recognition
@@ -63,6 +65,7 @@ class Look:
     strange: bool
     weights: EvidenceWeights
     coverage: float
+    word: float
 
     @property
     def metal(self) -> float:
@@ -123,7 +126,8 @@ def look(
     misfit = min((f.r_w for f in fitted), default=1.0)
     strangeness = strangeness_of_fit(seen.probability(NONE), misfit, noise, fixed.strange_misfit)
     strange = strangeness > fixed.strangeness_fitted
-    found = Look(seen, (), near, far, strangeness, strange, fixed.evidence, fixed.coverage)
+    word = fixed.evidence.network if terms.form_factors == "exact" else 0.0
+    found = Look(seen, (), near, far, strangeness, strange, fixed.evidence, fixed.coverage, word)
     points = data.independent_points(r_range)
     expansion = max(EXPANSION, terms.expansion or 0.0)
     ranked = _worth_refining(found, fitted, points, noise, expansion)

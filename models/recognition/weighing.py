@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvus.models.identification import NONE, Candidate, Descriptor, Recognised
-from solvus.models.recognition.candidates import Refinement, complexity, log_likelihood, log_prior
+from solvus.models.recognition.candidates import (
+    INDEPENDENT_SHARE,
+    Refinement,
+    complexity,
+    log_likelihood,
+    log_prior,
+)
 from solvus.models.recognition.metal_clusters import Question
 from solvus.models.recognition.metal_groups import group_of
 from solvus.models.recognition.mixture import fraction_descriptors
@@ -57,9 +63,26 @@ def weighed(
         question.data.independent_points(question.r_range),
         question.noise,
         tuple(kinds),
+        np.append(np.zeros(len(refined)), _within_types(compounds, question, look)),
     )
     share = posterior(evidence, look.weights)
     return share[:-1], float(share[-1])
+
+
+def _within_types(compounds: Sequence[Compound], question: Question, look: Look) -> Floats:
+    """What tells compounds of one type apart, beyond what tells types apart: (m,) logarithms.
+
+    Errors of model and measurement, for which misfits of different types hardly count (the a of
+    :mod:`~solvus.models.recognition.evidence`), are much the same for all compounds of a type. Between these, misfits
+    count as between clusters (``INDEPENDENT_SHARE``). The network, which has learnt from noisy patterns, has a word as
+    well: how near it finds each.
+    """
+    points = question.data.independent_points(question.r_range)
+    r_w = np.array([c.r_w for c in compounds])
+    more = INDEPENDENT_SHARE - look.weights.misfit
+    misfit = -0.5 * more * points * np.log(r_w**2 + look.weights.floor**2)
+    near = np.array([look.relatives[c.item.name] for c in compounds])
+    return np.asarray(misfit + look.word * near)
 
 
 def types_of(

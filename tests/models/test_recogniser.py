@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,19 @@ def test_how_many_of_a_type_were_tried_says_nothing_of_it() -> None:
     few = of_types([0.1, 0.12], ("rutile", "anatase"))
     many = of_types([0.1, 0.12, 0.1, 0.1], ("rutile", "anatase", "rutile", "rutile"))
     assert many == pytest.approx(few)
+
+
+@given(within=st.lists(st.floats(-20.0, 20.0), min_size=4, max_size=4))
+def test_what_counts_within_a_type_moves_no_type(within: list[float]) -> None:
+    r_w, p, prior = np.array([0.1, 0.12, 0.2, 0.11]), np.array([0.5, 0.4, 0.5, 0.4]), np.zeros(4)
+    kinds = ("rutile", "anatase", "rutile", "anatase")
+    plain = Evidence(r_w, p, prior, 0.1, 100.0, 0.0, kinds)
+    usual, finer = (posterior(e, EvidenceWeights()) for e in (plain, replace(plain, within=np.array(within))))
+    for kind in set(kinds):
+        of_kind = np.array([k == kind for k in kinds])
+        assert finer[:-1][of_kind].sum() == pytest.approx(usual[:-1][of_kind].sum())
+    odds = math.log(finer[0] / finer[2])
+    assert odds == pytest.approx(math.log(usual[0] / usual[2]) + within[0] - within[2])
 
 
 def test_strangeness_grows_with_doubt_and_misfit_but_not_with_noise() -> None:
