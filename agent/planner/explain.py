@@ -18,6 +18,7 @@ from solvus.agent.planner.modelling import Fitted
 from solvus.agent.planner.observations import Alternative, Check, Distance, Neighbour, Observation, Proposal
 from solvus.agent.planner.outputs import distance_squared, natural
 from solvus.agent.planner.search_space import Recipe, SearchSpace
+from solvus.agent.planner.separation import separation
 from solvus.agent.planner.settings import Mode
 from solvus.agent.planner.stopping import within
 from solvus.models.identification import Descriptor
@@ -43,15 +44,6 @@ class Prediction:
     descriptors: dict[str, Descriptor]
     distance: Distance
     kept: float | None
-
-
-def separation(space: SearchSpace, A: Tensor, x: Tensor) -> Tensor:
-    """Distance of recipes (a, d) from one recipe (1, d), shape (a,): Euclidean, a different choice counting
-    1."""
-    steps = A - x
-    steps[:, space.categorical] = (steps[:, space.categorical] != 0).to(A)
-    distances: Tensor = (steps**2).sum(-1).sqrt()
-    return distances
 
 
 def predict(fitted: Fitted, x: Tensor) -> Prediction:

@@ -18,7 +18,7 @@ class PlannerSettings(BaseModel):
     Attributes
     ----------
     method : ``sobol`` is the control arm of a benchmark, an even filling of the space without any model.
-    initial : Sobol proposals before the model takes over; by default max(2 d, 8), and 3 where earlier campaigns are
+    initial : Sobol proposals before the model takes over; by default max(d / 2, 4), and 3 where earlier campaigns are
         known.
     mode : ``target`` seeks the least distance to the target; ``front`` a front of best compromises between its goals;
         ``explore`` structures unlike all that are known.

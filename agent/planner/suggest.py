@@ -26,7 +26,6 @@ from solvus.agent.planner.explain import (
     losers,
     nearest,
     predict,
-    separation,
 )
 from solvus.agent.planner.feasibility import Feasibility, fit_feasibility
 from solvus.agent.planner.known import encoded, mixed_of
@@ -44,6 +43,7 @@ from solvus.agent.planner.request import (
     with_waiting,
 )
 from solvus.agent.planner.search_space import Recipe
+from solvus.agent.planner.separation import apart
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.space_filling import sobol_recipe
 from solvus.agent.planner.stopping import rules
@@ -54,8 +54,6 @@ LEAST_IMPROVEMENT = 0.2
 """of the utility -log(1 + d^2): a fifth off the squared distance; polishing a poor optimum gains less ..."""
 ESCAPE_EVERY = 4
 """... and then every fourth proposal is drawn without the model, in case the model is wrong."""
-SEPARATION = 0.02
-"""Distance in the unit cube from an experiment under way within which nothing is proposed: its result says as much."""
 PACKAGES = ("solvus", "torch", "botorch", "numpy", "scipy")
 
 
@@ -153,11 +151,9 @@ def _choose_by_model(plan: _Plan, step: Step, held: list[Recipe], index: int) ->
     if not len(found):
         return None
     tried = torch.cat((plan.known.made, unknown))
-    apart = torch.ones(len(found), dtype=torch.bool)
-    for other in pending:
-        apart &= separation(space, found.clone(), other[None]) >= SEPARATION
-    new = [i for i, row in enumerate(found) if bool(apart[i]) and not bool((row == tried).all(-1).any())]
-    winner = new[0] if new else 0
+    free = apart(space, found, pending).nonzero()[:, 0].tolist()
+    new = [i for i in free if not bool((found[i] == tried).all(-1).any())]
+    winner = [*new, *free, 0][0]
     return _Chosen(
         recipe=space.decode(found[winner].numpy()),
         source="surrogate" if new else "replicate",
@@ -209,13 +205,13 @@ def _choose(plan: _Plan, held: list[Recipe], index: int) -> _Chosen:
 def _choose_evenly(plan: _Plan, held: list[Recipe], index: int, source: Source, why: str) -> _Chosen:
     """A recipe that fills the space, without the model, and why."""
     request, space = plan.request, plan.known.space
-    taken = [*held, *(o.recipe for o in request.observations if o.outcome != "failed_equipment")]
+    taken = [o.recipe for o in request.observations if o.outcome != "failed_equipment"]
     try:
-        recipe, new = sobol_recipe(space, request.seed, index, taken, plan.within)
+        recipe, new = sobol_recipe(space, request.seed, index, taken, held, plan.within)
     except PlannerError:
         if plan.within is None:
             raise
-        recipe, _ = sobol_recipe(space, request.seed, index, taken, None)
+        recipe, _ = sobol_recipe(space, request.seed, index, taken, held, None)
         return _Chosen(recipe, source, "nothing was found within the limits; this recipe is outside them")
     if not new:
         return _Chosen(recipe, "replicate", "the whole space was tried; a recipe is made again")

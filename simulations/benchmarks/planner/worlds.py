@@ -305,7 +305,7 @@ def _gold() -> GoldLikeWorld:
             Categorical(name="capping_agent", choices=("citrate", "pvp", "ctab", "thiol")),
         )
     )
-    return GoldLikeWorld("gold", GoldWorld(), space, 8, 80)
+    return GoldLikeWorld("gold", GoldWorld(), space, 4, 80)
 
 
 def _mixture() -> GoldLikeWorld:
@@ -313,7 +313,7 @@ def _mixture() -> GoldLikeWorld:
     space = SearchSpace(
         parameters=(Mixture(name="pot", components=stocks, total=100.0, unit="vol%", step=0.01),)
     )
-    return GoldLikeWorld("mixture", MixtureWorld(), space, 8, 80)
+    return GoldLikeWorld("mixture", MixtureWorld(), space, 4, 80)
 
 
 class UselessWorld(GoldLikeWorld):

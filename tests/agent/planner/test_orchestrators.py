@@ -15,9 +15,10 @@ from solvus.agent.planner.orchestrators import SuggestIngest
 from solvus.agent.planner.planner import Planner
 from solvus.agent.planner.request import PlannerError, PlanRequest
 from solvus.agent.planner.search_space import Continuous, SearchSpace
+from solvus.agent.planner.separation import SEPARATION
 from solvus.agent.planner.settings import PlannerSettings
 from solvus.agent.planner.stages import worth_measuring
-from solvus.agent.planner.suggest import SEPARATION, suggest
+from solvus.agent.planner.suggest import suggest
 from solvus.agent.scoring import Goal, TargetDescriptors
 from solvus.models.identification import Descriptor
 
