@@ -71,9 +71,16 @@ def test_imports_point_one_way(file: Path) -> None:
 
 
 def test_package_init_files_are_empty() -> None:
+    """But for that of the planner, which is usable without the rest."""
     for part in PARTS:
-        for file in (ROOT / part).rglob("__init__.py"):
+        for file in {*(ROOT / part).rglob("__init__.py")} - {ROOT / "agent" / "planner" / "__init__.py"}:
             assert file.read_text().strip() == "", f"{file} holds code"
+
+
+def test_the_planner_is_imported_by_its_package_and_only_when_asked_for() -> None:
+    code = "import sys\nimport solvus.agent.planner\nassert 'torch' not in sys.modules\n"
+    code += "from solvus.agent.planner import Planner\nsys.exit(not callable(Planner.suggest))"
+    assert subprocess.run([sys.executable, "-c", code], cwd="/").returncode == 0
 
 
 def test_drivers_are_light() -> None:
