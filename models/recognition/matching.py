@@ -31,8 +31,9 @@ BOND_START, BOND_RATIO = 2.0, 1.004
 FARTHEST = 30.0
 """angstrom; matching beyond adds sizes, which the full-range comparison settles better."""
 POINTS_PER_NYQUIST = 1.5
-CACHED_BONDS = 600
-"""Curves of the whole library at one bond length take 0.3 MB; this many cover several instruments."""
+CACHED_BONDS, CACHED_SETTINGS = 300, 3
+"""Curves of the whole library at one bond length take up to half a megabyte, all metals need 170 bond lengths, and each
+instrument has a setting of its own: at most 450 MB, however many patterns of however many instruments come by."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def bond_indices(shortest: float, longest: float) -> range:
     return range(first, last + 1)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=CACHED_SETTINGS)
 def matcher(library: Library, setting: Setting) -> Matcher:
     """The matcher of this process for a library and setting; kept, so that its curves are."""
     return Matcher(library, setting)
