@@ -67,6 +67,7 @@ class Known:
 
 
 def known_of(request: PlanRequest) -> Known:
+    """Everything that a request tells, in the order of campaigns, experiments and replicates."""
     space = request.space
     items = [(0, o) for o in sorted(request.observations, key=lambda o: (o.experiment, o.replicate))]
     for number, campaign in enumerate(request.earlier, start=1):

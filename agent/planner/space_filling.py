@@ -26,13 +26,13 @@ def sobol_recipe(
     within: Within | None,
 ) -> tuple[Recipe, bool]:
     """Point ``index`` of the campaign's Sobol sequence or the first after it that keeps to the constraints, was not
-    made before and lies apart from what is under way, and whether it does; else one that was made before. With limits,
-    each point is first moved as near as may be ordered now."""
+    made before and lies apart from what is under way, and whether it does; else one that was made before, and only then
+    one beside what is under way. With limits, each point is first moved as near as may be ordered now."""
     engine = SobolEngine(space.dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     engine.fast_forward(index)  # type: ignore[no-untyped-call]
     beside = encoded(space, running)
-    old: Recipe | None = None
-    old_is_free = False
+    again: Recipe | None = None
+    near: Recipe | None = None
     limited = bool(space.constraints) or within is not None
     for _ in range(0, CONSTRAINED_TRIES if limited else SOBOL_TRIES, SOBOL_TRIES):
         for u in engine.draw(SOBOL_TRIES, dtype=torch.float64).numpy():
@@ -43,13 +43,15 @@ def sobol_recipe(
                 recipe = space.decode(within.pulled(space.encode(recipe)[None])[0])
                 if space.refusal(recipe) is not None or not within.allows(recipe):
                     continue
-            free = bool(apart(space, encoded(space, [recipe]), beside)[0])
-            if free and recipe not in made:
+            if not bool(apart(space, encoded(space, [recipe]), beside)[0]):
+                near = near or recipe
+            elif recipe in made:
+                again = again or recipe
+            else:
                 return recipe, True
-            if old is None or (free and not old_is_free):
-                old, old_is_free = recipe, free
-    if old is None:
+    second_best = again or near
+    if second_best is None:
         raise PlannerError(
             f"constraints: none of {CONSTRAINED_TRIES} recipes drawn keeps to them; narrow the limits of the parameters"
         )
-    return old, False
+    return second_best, False

@@ -284,8 +284,7 @@ class GoldLikeWorld:
         return np.asarray(np.interp(np.linspace(*R_RANGE, CURVE_POINTS), _target_pattern().x, curve))
 
     def target(self) -> TargetDescriptors:
-        seen = identify(_target_pattern(), elements=("Au",), r_range=R_RANGE, qdamp=INSTRUMENT.qdamp)
-        return goals_of(seen, _Tolerance())  # type: ignore[arg-type]
+        return goals_of(self.identified(_target_pattern().y), _Tolerance())  # type: ignore[arg-type]
 
     def target_pattern(self) -> Pattern:
         """Of the wanted structure, as this world's instrument would measure it."""
