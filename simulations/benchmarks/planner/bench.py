@@ -83,7 +83,8 @@ def _kept(path: Path, comparison: dict[str, object]) -> dict[tuple[str, int], Ra
             raise ValueError(f"{path}: holds races of another world, objective, budget or number of workers")
         for name in ("best", "ask_seconds", "wall_seconds", "levels"):
             row[name] = tuple(row[name])
-        row["left_out"] = tuple((output, z) for output, z in row["left_out"])
+        for name in ("left_out", "ahead"):
+            row[name] = tuple((output, z) for output, z in row.get(name, ()))
         found[row["method"], row["seed"]] = Race(**row)
     return found
 

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 
 from solvus.agent.planner.acquisition import balanced, makeable
+from solvus.agent.planner.known import encoded, readings_of
+from solvus.agent.planner.learning import known_of, surrogate_of
 from solvus.agent.planner.observations import Observation, Proposal
 from solvus.agent.planner.parameters import Categorical, Continuous, Integer, Mixture, Recipe
 from solvus.agent.planner.placed import goals_at, modes_of_place, needed_beside
@@ -50,7 +52,9 @@ class Solvus:
         self._settings = PlannerSettings.model_validate({"initial": world.initial, "level": level})
         self.observations: list[Observation] = []
         self.last: Proposal | None = None
+        self.ahead: list[tuple[str, float]] = []
         self._proposed = world.initial
+        self._expected: list[tuple[Recipe, PlanRequest]] = []
 
     def ask(self, pending: Sequence[Recipe]) -> Recipe:
         request = PlanRequest(
@@ -65,10 +69,30 @@ class Solvus:
         )
         [self.last] = suggest(request)
         self._proposed += 1
+        if self.last.source == "surrogate" and self.last.level == "descriptors":
+            self._expected.append((self.last.recipe, request))
         return self.last.recipe
 
     def tell(self, recipe: Recipe, shown: Shown, experiment: int) -> None:
         self.observations.append(self._world.observe(recipe, shown, experiment))
+        for asked in [pair for pair in self._expected if pair[0] == recipe]:
+            self._expected.remove(asked)
+            self.ahead += _ahead_scores(asked[1], self.observations[-1])
+
+
+def _ahead_scores(request: PlanRequest, came: Observation) -> list[tuple[str, float]]:
+    """By output, the z-score of what came against what the surrogate expected when it was asked; nothing where several
+    readings are possible."""
+    step, _, _ = surrogate_of(known_of(request))
+    if step is None or came.outcome != "ok":
+        return []
+    outputs = step.fitted.table.outputs
+    readings = readings_of(came, outputs)
+    if len(readings) > 1:
+        return []
+    values, variances = readings[0].values[None], readings[0].variances[None]
+    scores = step.fitted.model.ahead_scores(encoded(request.space, [came.recipe]), values, variances)
+    return [(output.name, float(z)) for output, z in zip(outputs, scores[:, 0], strict=True)]
 
 
 class SolvusLatent(Solvus):

@@ -30,7 +30,8 @@ class Race:
     best : least misfit after each experiment.
     ask_seconds : CPU seconds of each question after the initial design; wall_seconds : by the clock.
     failures : experiments without a product. hours : simulated, until the end.
-    levels : what our surrogate modelled, by proposal; left_out : its last leave-one-out spread by output.
+    levels : what our surrogate modelled, by proposal; left_out : its last leave-one-out spread by output;
+        ahead : by output, each result's z-score against what the surrogate expected of it before.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Race:
     hours: float
     levels: tuple[str, ...] = ()
     left_out: tuple[tuple[str, float], ...] = ()
+    ahead: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass
@@ -99,7 +101,8 @@ def race(world: PlannerWorld, name: str, seed: int, workers: int = 1) -> Race:
             heapq.heappush(running, (now + length, started, recipe, shown))
         now, number, recipe, shown = heapq.heappop(running)
         course.finish(recipe, shown, number, best)
-    last = method.last if isinstance(method, Solvus) else None
+    ours = method if isinstance(method, Solvus) else None
+    last = None if ours is None else ours.last
     return Race(
         method=name,
         seed=seed,
@@ -111,4 +114,5 @@ def race(world: PlannerWorld, name: str, seed: int, workers: int = 1) -> Race:
         hours=now,
         levels=tuple(levels),
         left_out=() if last is None else tuple(last.left_out.items()),
+        ahead=() if ours is None else tuple(ours.ahead),
     )

@@ -66,6 +66,8 @@ class Report:
             "seconds_per_ask": statistics.median(asks) if asks else 0.0,
             "wall_seconds_per_ask": statistics.median(walls) if walls else 0.0,
             "left_out_sd": [min(left_out), statistics.median(left_out), max(left_out)] if left_out else None,
+            "left_out_by_output": _spreads([pair for r in races for pair in r.left_out]),
+            "ahead_by_output": _spreads([pair for r in races for pair in r.ahead]),
             "levels": {level: levels.count(level) for level in sorted(set(levels))},
         }
 
@@ -118,6 +120,15 @@ class Report:
 
     def races_document(self) -> list[dict[str, Any]]:
         return [asdict(r) for r in self.races]
+
+
+def _spreads(scores: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Root mean square of z-scores, or of root mean squares of equal weight, by output and of all together."""
+    by_output: dict[str, list[float]] = {}
+    for output, z in scores:
+        by_output.setdefault(output, []).append(z)
+    by_output["all"] = [z for _, z in scores]
+    return {name: float(np.sqrt(np.mean(np.square(z)))) for name, z in by_output.items() if z}
 
 
 def survival_figure(report: Report, path: Path) -> None:
