@@ -68,6 +68,7 @@ class Report:
             "left_out_sd": [min(left_out), statistics.median(left_out), max(left_out)] if left_out else None,
             "left_out_by_output": _spreads([pair for r in races for pair in r.left_out]),
             "ahead_by_output": _spreads([pair for r in races for pair in r.ahead]),
+            "ahead_beyond_two": _beyond_two([pair for r in races for pair in r.ahead]),
             "levels": {level: levels.count(level) for level in sorted(set(levels))},
         }
 
@@ -122,13 +123,20 @@ class Report:
         return [asdict(r) for r in self.races]
 
 
+def _by_output(scores: Sequence[tuple[str, float]]) -> dict[str, NDArray[np.float64]]:
+    names = sorted({output for output, _ in scores})
+    found = {name: np.array([z for output, z in scores if output == name]) for name in names}
+    return found | ({"all": np.array([z for _, z in scores])} if names else {})
+
+
 def _spreads(scores: Sequence[tuple[str, float]]) -> dict[str, float]:
     """Root mean square of z-scores, or of root mean squares of equal weight, by output and of all together."""
-    by_output: dict[str, list[float]] = {}
-    for output, z in scores:
-        by_output.setdefault(output, []).append(z)
-    by_output["all"] = [z for _, z in scores]
-    return {name: float(np.sqrt(np.mean(np.square(z)))) for name, z in by_output.items() if z}
+    return {name: float(np.sqrt(np.mean(z**2))) for name, z in _by_output(scores).items()}
+
+
+def _beyond_two(scores: Sequence[tuple[str, float]]) -> dict[str, float]:
+    """Share of the z-scores beyond 2, by output and of all together; 0.05 where spreads are right."""
+    return {name: float(np.mean(np.abs(z) > 2.0)) for name, z in _by_output(scores).items()}
 
 
 def survival_figure(report: Report, path: Path) -> None:
