@@ -47,7 +47,7 @@ from solvus.agent.recognition import Recognition
 from solvus.agent.reduction import DeviceReduction
 from solvus.agent.rules import Enough, enough
 from solvus.agent.side_jobs import CampaignBroken, SideJobs
-from solvus.agent.snapshot import Snapshot, as_experiment, replicate_proposal
+from solvus.agent.snapshot import Snapshot, as_experiment, found_words, replicate_proposal
 from solvus.agent.stages import Staging
 from solvus.agent.states import ExperimentState
 from solvus.agent.watch import Watch
@@ -268,9 +268,8 @@ class CampaignLoop:
             self._tell("waiting", "")
             return None
         match step:
-            case Found(experiments):
-                numbers = " and ".join(str(n) for n in experiments)
-                return await self._end("found", f"the target was made in experiments {numbers}")
+            case Found(numbers):
+                return await self._end("found", found_words(self._experiments(rows), numbers))
             case Exhausted(reason):
                 return await self._end("exhausted", reason)
             case Wait(reason):

@@ -201,6 +201,8 @@ def _line(experiment: Experiment, snapshot: Snapshot) -> str:
             parts.append(f"{diameter} Å")
     if (distance := distance_of(experiment)) is not None:
         parts.append(f"{distance:.2f} tolerances from the target")
+    if experiment.hit and experiment.score is not None:
+        parts.append(f"within all with {probability_words(experiment.score.probability_within)}")
     if role := role_of(experiment):
         parts.append(role)
     return f"experiment {experiment.number} of {snapshot.budget}: {', '.join(parts)}"

@@ -12,6 +12,7 @@ from solvus.agent.latent import Places
 from solvus.agent.ledger.canonical import sha256_text
 from solvus.agent.ledger.tables import ExperimentRow
 from solvus.agent.lessons import NOTHING, Lessons
+from solvus.agent.outcomes import probability_words
 from solvus.agent.planner.identified import ambiguous_modes
 from solvus.agent.planner.observations import Mode, Observation, Outcome, Proposal
 from solvus.agent.scoring import Score
@@ -115,6 +116,16 @@ def replicate_proposal(rows: Sequence[ExperimentRow], first: Experiment) -> Prop
         data_sha256=sha256_text(row.identification or ""),
         versions={"solvus": __version__},
         explanation=f"experiment {first.number} hit the target; made again to confirm it",
+    )
+
+
+def found_words(experiments: Sequence[Experiment], numbers: Sequence[int]) -> str:
+    """What the identifications of these experiments, which made and confirmed the target, say."""
+    scores = [e.score for number in numbers for e in experiments if e.number == number]
+    stated = [probability_words(s.probability_within) for s in scores if s is not None]
+    return (
+        f"the target was made in experiments {' and '.join(map(str, numbers))}; by their identifications "
+        f"they are within all tolerances with {' and '.join(stated)}"
     )
 
 

@@ -87,7 +87,7 @@ def campaign(
         median = "-" if figures["median"] is None else f"{figures['median']:g}"
         out.print(
             f"{name:10} found {figures['found']} of {figures['seeds']}, median {median} experiments, "
-            f"true hits {figures['true_hits']}",
+            f"true hits {figures['true_hits']}, {figures['stated_hits']:.1f} by the probabilities stated",
             highlight=False,
         )
     decision = document["decision_seconds_median"]

@@ -36,13 +36,15 @@ REPEAT = "surrogate again"
 @dataclass(frozen=True)
 class Run:
     """One campaign of the benchmark: ``experiments`` counts replicates too; ``true_hit`` is ``None`` when none was
-    claimed. ``decision_seconds``: from the arrival of each pattern to the next published order."""
+    claimed, and so is ``stated``, the probability of being within all tolerances that the agent gave to the confirming
+    sample. ``decision_seconds``: from the arrival of each pattern to the next published order."""
 
     method: str
     seed: int
     found: bool
     experiments: int
     true_hit: bool | None
+    stated: float | None
     recipes: tuple[str, ...]
     decision_seconds: tuple[float, ...]
     seconds: float
@@ -65,6 +67,7 @@ class Report:
             "worst": max(found) if found else None,
             "experiments": [r.experiments if r.found else None for r in runs],
             "true_hits": sum(r.true_hit is True for r in runs),
+            "stated_hits": sum(r.stated or 0.0 for r in runs),
         }
 
     def document(self) -> dict[str, Any]:
@@ -168,12 +171,14 @@ async def _read(url: str, campaign: str, method: str, seed: int, seconds: float,
     proposals = [e.body for e in events if e.kind == "experiment-proposed"]
     end = next(e.body for e in reversed(events) if e.kind == "campaign-ended")
     found = end["state"] == "found"
+    scored = [e.body["score"] for e in events if e.kind == "experiment-scored"]
     return Run(
         method=method,
         seed=seed,
         found=found,
         experiments=len(proposals),
         true_hit=_true_hit(stores[0], proposals[-1]["sample_id"]) if found and stores else None,
+        stated=scored[-1]["probability_within"] if found else None,
         recipes=tuple(json.dumps(p["recipe"], sort_keys=True) for p in proposals),
         decision_seconds=tuple(decision_seconds(events)),
         seconds=seconds,

