@@ -184,7 +184,7 @@ def hyperparameters(
                 f"choice:{names[i]}": float(v)
                 for i, v in zip(model.categorical, model.choices[j], strict=True)
             }
-            for name in ("amplitude", "trend", "noise", "stated", "offset", "scale", "constant", "inflation"):
+            for name in ("amplitude", "trend", "noise", "offset", "scale", "constant", "inflation"):
                 numbers[name] = float(getattr(model, name)[j])
             result[output.name] = numbers
     if feasibility is not None:

@@ -167,11 +167,11 @@ def _drawn(table: Table, model: VectorGP, choice: list[int], generator: np.rando
     for i, row in enumerate(table.rows):
         if not row.ambiguous:
             continue
-        own = model.heeded(row.readings[choice[i]].variances)
+        own = row.readings[choice[i]].variances
         base = (model.left_sd[:, i] ** 2 - own).clamp_min(0.0)
         logs = []
         for reading in row.readings:
-            variance = (base + model.heeded(reading.variances)) * model.inflation**2
+            variance = (base + reading.variances) * model.inflation**2
             z2 = (reading.values - model.left_mean[:, i]) ** 2 / variance
             logs.append(float(np.log(reading.weight)) - 0.5 * float((z2 + variance.log()).sum()))
         p = np.exp(np.array(logs) - max(logs))

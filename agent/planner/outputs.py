@@ -32,8 +32,8 @@ LOWER_BOUND_SPREAD = 0.25
 """A value that is only a lower bound carries this much extra relative uncertainty: it says 'large', no
 more."""
 SD_FLOOR = 0.05
-"""In tolerances: a descriptor is never taken as known better than this, whatever the identification claims; only
-results that scatter less still show otherwise (the factor s of :mod:`solvus.agent.planner.surrogate`)."""
+"""In tolerances: a descriptor is never taken as known better than this, whatever the identification
+claims."""
 
 
 class OutputError(ValueError):

@@ -6,14 +6,11 @@ the fit. For each output the covariance of two recipes is
     k(x, x') = a exp( -1/2 sum_i ((x_i - x'_i) / l_i)^2 - sum_c [x_c != x'_c] / h_c )
                + b sum_i (x_i - 1/2) (x'_i - 1/2)
 
-over ordered parameters i and categorical parameters c, plus, on the diagonal, the variance that the identification
-states of each observation and a fitted noise variance: two executions of one recipe may differ more than it says. They
-may differ less too, for it speaks of the distance to the truth, in which an error that all experiments share counts,
-and the surrogate is of what differs. So the part of the stated variances v that all observations have alike,
-min(v, median v), is multiplied by a fitted factor s of at most 1; what one states beyond that (a size that is only a
-lower bound, an outlier) stays as stated. A row that stands for k repeats of one recipe has a k-th of both. The second
-term is the straight trend that many descriptors follow over most of the space, which a few experiments then suffice to
-see. The mean is a constant, set to its generalised least-squares value.
+over ordered parameters i and categorical parameters c, plus the known variance of each observation and a
+fitted noise variance on the diagonal: two executions of one recipe differ more than the identification says.
+A row that stands for k repeats of one recipe has a k-th of both. The second term is the straight trend that many
+descriptors follow over most of the space, which a few experiments then suffice to see. The mean is a constant, set to
+its generalised least-squares value.
 
 The hyper-parameters are at the maximum of the posterior with the dimension-scaled priors of Hvarfner,
 Hellsten and Nardi (2024, arXiv:2402.02229) as in BoTorch's ``SingleTaskGP``, to which this is equal in value where
@@ -44,8 +41,6 @@ AMPLITUDE_SCALE, TREND_LOCATION, TREND_SCALE = 1.5, -1.0, 2.0
 LENGTH_BOUNDS, CHOICE_BOUNDS = (0.025, 1e3), (0.05, 1e2)
 """Limits of the fit: shorter lengths cannot be learnt."""
 AMPLITUDE_BOUNDS, TREND_BOUNDS = (1e-4, 1e2), (1e-4, 1e2)
-STATED_SCALE = 1.0
-"""log s is half-normal below 0 with this scale: what is stated is believed where the data do not contradict it."""
 NO_TREND = 1e-16
 STARTS = (1.0, 4.0)
 """The fit starts at the mode of the length prior and at four times it, because the posterior often has a
@@ -72,20 +67,18 @@ INFLATION_LIMIT = 2.5
 class Noise:
     """Prior of the fitted noise variance, in units of the variance of the data: log-normal, and a floor.
 
-    ``jacobian``: whether the density is one of the variance, as BoTorch's, or of its logarithm. ``least_stated``: least
-    value of the factor s on what is stated.
+    ``jacobian``: whether the density is one of the variance, as BoTorch's, or of its logarithm.
     """
 
     location: float = -7.0
     scale: float = 2.5
     floor: float = 1e-8
     jacobian: bool = False
-    least_stated: float = 0.01
 
 
 NOISE = Noise()
 """Runs of one recipe differ by a few per cent of the spread of the data, or by a hundredth of that, or hardly."""
-BOTORCH_NOISE = Noise(-4.0, 1.0, 1e-4, jacobian=True, least_stated=1.0)
+BOTORCH_NOISE = Noise(-4.0, 1.0, 1e-4, jacobian=True)
 LARGEST_NOISE = 1.0
 
 
@@ -132,9 +125,8 @@ class VectorGP:
     ----------
     recipes : encoded, (n, d). X : the same, lifted. ordered, categorical : positions of the two kinds of coordinates
         in X.
-    lengths (m, number ordered), choices (m, number categorical), amplitude, trend, noise, stated (m,) :
-    hyper-parameters of the formula: l, h, a, b, the noise variance and s.
-    common : median of the stated variances, in model units, (m,).
+    lengths (m, number ordered), choices (m, number categorical), amplitude, trend, noise (m,) : hyper-parameters of
+    the formula: l, h, a, b and the noise variance.
     offset, scale : mean and standard deviation of the data, (m,). constant : the mean of the process, (m,).
     inflation : factor on the predicted standard deviation, from leave-one-out residuals, (m,), at least 1.
     root : Cholesky factor of the covariance of the data, (m, n, n). weights : its solution, (m, n).
@@ -151,8 +143,6 @@ class VectorGP:
     amplitude: Tensor
     trend: Tensor
     noise: Tensor
-    stated: Tensor
-    common: Tensor
     offset: Tensor
     scale: Tensor
     constant: Tensor
@@ -183,10 +173,6 @@ class VectorGP:
     def spread(self) -> Tensor:
         """Factor from standardised to model units of a predicted standard deviation, (m,)."""
         return self.scale * self.inflation
-
-    def heeded(self, variances: Tensor) -> Tensor:
-        """What the model makes of stated variances (..., m)."""
-        return variances - (1.0 - self.stated) * torch.minimum(variances, self.common)
 
     def mean(self, A: Tensor) -> Tensor:
         """Posterior mean, (m, a)."""
@@ -226,9 +212,9 @@ class VectorGP:
         return (Z.T - self.left_mean) / (self.left_sd * self.inflation[:, None])
 
     def ahead_scores(self, A: Tensor, Z: Tensor, variances: Tensor) -> Tensor:
-        """z-scores of results Z (a, m), with stated variances (a, m), of recipes A (a, d) that the model has not seen
+        """z-scores of results Z (a, m), with known variances (a, m), of recipes A (a, d) that the model has not seen
         against what it predicts of them, (m, a)."""
-        noise = (self.noise * self.scale**2)[:, None] + self.heeded(variances).T
+        noise = (self.noise * self.scale**2)[:, None] + variances.T
         return (Z.T - self.mean(A)) / (self.variance(A) + noise * self.inflation[:, None] ** 2).sqrt()
 
 
@@ -259,22 +245,21 @@ def covariance(
 @dataclass(frozen=True)
 class _Problem:
     """The fit of all outputs at once: standardised data, and where each hyper-parameter sits in a row of
-    numbers. ``variances`` (m, n) as stated; ``common`` (m,) their medians; ``counts`` (n,) repeats behind each row."""
+    numbers. ``variances`` (m, n); ``counts`` (n,) repeats behind each row."""
 
     X: Tensor
     Z: Tensor
     variances: Tensor
-    common: Tensor
     counts: Tensor
     ordered: list[int]
     categorical: list[int]
     prior: Noise
     trended: bool = True
 
-    def split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Log lengths, log h, log a, log b, log noise and log s from rows (b, p)."""
+    def split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Log lengths, log h, log a, log b and log noise from rows (b, p)."""
         count = len(self.ordered)
-        return theta[:, :count], theta[:, count:-4], theta[:, -4], theta[:, -3], theta[:, -2], theta[:, -1]
+        return theta[:, :count], theta[:, count:-3], theta[:, -3], theta[:, -2], theta[:, -1]
 
     def part(self, rows: list[int]) -> _Problem:
         """Some of the experiments."""
@@ -288,25 +273,18 @@ class _Problem:
 
     def factor(self, theta: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Cholesky root (b, n, n), constant mean (b,), and residual solved by the root (b, n)."""
-        lengths, choices, amplitude, trend, noise, stated = self.split(theta)
+        lengths, choices, amplitude, trend, noise = self.split(theta)
         K = covariance(self.X, self.X, self.ordered, self.categorical, lengths.exp(), choices.exp())
         K = amplitude.exp()[:, None, None] * K + trend.exp()[:, None, None] * self.straight()
-        return self._factor(K, noise, stated, rows)
-
-    def alike(self, rows: Tensor) -> Tensor:
-        """The part of the stated variances that all experiments have, (b, n)."""
-        return torch.minimum(self.variances, self.common[:, None])[rows]
+        return self._factor(K, noise, rows)
 
     def straight(self) -> Tensor:
         """What b multiplies, (n, n)."""
         centred = self.X[:, self.ordered] - 0.5
         return centred @ centred.T
 
-    def _factor(
-        self, K: Tensor, noise: Tensor, stated: Tensor, rows: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        heeded = self.variances[rows] - (1.0 - stated.exp()[:, None]) * self.alike(rows)
-        diagonal = heeded + noise.exp()[:, None] / self.counts + JITTER
+    def _factor(self, K: Tensor, noise: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        diagonal = self.variances[rows] + noise.exp()[:, None] / self.counts + JITTER
         root = torch.linalg.cholesky(K + torch.diag_embed(diagonal))
         columns = torch.stack((torch.ones_like(self.Z[rows]), self.Z[rows]), -1)
         ones, values = torch.linalg.solve_triangular(root, columns, upper=False).unbind(-1)
@@ -322,24 +300,22 @@ class _Problem:
     def loss_and_gradient(self, theta: Tensor, rows: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Negative log posterior of the hyper-parameters up to a constant, (b,), and its gradient, (b, p)."""
         n, ordered = len(self.X), len(self.ordered)
-        lengths, choices, amplitude, trend, noise, stated = self.split(theta)
+        lengths, choices, amplitude, trend, noise = self.split(theta)
         rates = torch.cat((0.5 * (-2.0 * lengths).exp(), (-choices).exp()), -1)
         K = (amplitude[:, None] - rates @ distances).exp().reshape(-1, n, n)
         straight = self.straight()
-        root, _, residual = self._factor(K + trend.exp()[:, None, None] * straight, noise, stated, rows)
+        root, _, residual = self._factor(K + trend.exp()[:, None, None] * straight, noise, rows)
         alpha = torch.linalg.solve_triangular(root.transpose(-1, -2), residual[..., None], upper=True)
         # d loss / dK, one half of inverse minus outer product; the mean is at its optimum and adds nothing.
         slope = 0.5 * (torch.cholesky_inverse(root) - alpha @ alpha.transpose(-1, -2))
         weighted = (slope * K).reshape(len(theta), -1)
         by_rate, by_amplitude = -(weighted @ distances.T), weighted.sum(-1)
         by_trend = (slope * straight).sum((-1, -2)) * trend.exp()
-        along = slope.diagonal(dim1=-2, dim2=-1)
-        by_noise = (along / self.counts).sum(-1) * noise.exp()
-        by_stated = (along * self.alike(rows)).sum(-1) * stated.exp()
+        by_noise = (slope.diagonal(dim1=-2, dim2=-1) / self.counts).sum(-1) * noise.exp()
         chain = torch.cat((-2.0 * rates[:, :ordered], -rates[:, ordered:]), -1)
         loss = 0.5 * (residual**2).sum(-1) + root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         prior, by_prior = self._log_prior(theta)
-        others = torch.stack((by_amplitude, by_trend, by_noise, by_stated), -1)
+        others = torch.stack((by_amplitude, by_trend, by_noise), -1)
         gradient = torch.cat((by_rate * chain, others), -1)
         return loss - prior, gradient - by_prior
 
@@ -353,16 +329,16 @@ class _Problem:
         centre = theta.new_tensor(
             [location] * ordered
             + [CHOICE_LOCATION] * categorical
-            + [0.0, TREND_LOCATION, self.prior.location, 0.0]
+            + [0.0, TREND_LOCATION, self.prior.location]
         )
         width = theta.new_tensor(
             [LENGTH_SCALE] * ordered
             + [CHOICE_SCALE] * categorical
-            + [AMPLITUDE_SCALE, TREND_SCALE, self.prior.scale, STATED_SCALE]
+            + [AMPLITUDE_SCALE, TREND_SCALE, self.prior.scale]
         )
         jacobian = torch.ones_like(centre)
-        jacobian[-4:] = 0.0
-        jacobian[-2] = float(self.prior.jacobian)
+        jacobian[-3:-1] = 0.0
+        jacobian[-1] = float(self.prior.jacobian)
         scaled = (theta - centre) / width
         return (-jacobian * theta - 0.5 * scaled**2).sum(-1), -jacobian - scaled / width
 
@@ -374,14 +350,14 @@ class _Problem:
         mode = np.array(
             [location - LENGTH_SCALE**2] * ordered
             + [CHOICE_LOCATION] * categorical
-            + [0.0, TREND_LOCATION if self.trended else math.log(NO_TREND), noise, 0.0]
+            + [0.0, TREND_LOCATION if self.trended else math.log(NO_TREND), noise]
         )
         starts = np.stack([mode + np.log(s) * (np.arange(len(mode)) < ordered) for s in STARTS])
         limits = (
             [LENGTH_BOUNDS] * ordered
             + [CHOICE_BOUNDS] * categorical
             + ([AMPLITUDE_BOUNDS, TREND_BOUNDS] if self.trended else [(1.0, 1.0), (NO_TREND, NO_TREND)])
-            + [(self.prior.floor, LARGEST_NOISE), (self.prior.least_stated, 1.0)]
+            + [(self.prior.floor, LARGEST_NOISE)]
         )
         rows = torch.arange(outputs).repeat(len(STARTS))
         distances = self.distances()
@@ -446,7 +422,6 @@ def fit(
         X,
         ((Z - offset) / scale).T,
         (variances / scale**2).T,
-        (variances / scale**2).quantile(0.5, 0),
         torch.ones(len(X)).to(X) if counts is None else counts,
         ordered,
         categorical,
@@ -463,7 +438,7 @@ def _conditioned(
     problem: _Problem, theta: Tensor, offset: Tensor, scale: Tensor, lift: Lift, recipes: Tensor
 ) -> VectorGP:
     """The model of all data at given hyper-parameters."""
-    lengths, choices, amplitude, trend, noise, stated = (part.exp() for part in problem.split(theta))
+    lengths, choices, amplitude, trend, noise = (part.exp() for part in problem.split(theta))
     root, constant, residual = problem.factor(theta, torch.arange(len(theta)))
     diagonal = torch.cholesky_inverse(root).diagonal(dim1=-2, dim2=-1)
     weights = torch.linalg.solve_triangular(root.transpose(-1, -2), residual[..., None], upper=True)[..., 0]
@@ -483,8 +458,6 @@ def _conditioned(
         amplitude,
         trend,
         noise,
-        stated,
-        problem.common * scale**2,
         offset,
         scale,
         constant,
@@ -509,12 +482,11 @@ def refitted(model: VectorGP, Z: Tensor, variances: Tensor, counts: Tensor | Non
         rows,
         ((Z - model.offset) / model.scale).T,
         (variances / model.scale**2).T,
-        model.common / model.scale**2,
         torch.ones(len(rows)).to(rows) if counts is None else counts,
         model.ordered,
         model.categorical,
         NOISE,
     )
-    others = torch.stack((model.amplitude, model.trend, model.noise, model.stated), -1).log()
+    others = torch.stack((model.amplitude, model.trend, model.noise), -1).log()
     theta = torch.cat((model.lengths.log(), model.choices.log(), others), -1)
     return _conditioned(problem, theta, model.offset, model.scale, model.lift, model.recipes)

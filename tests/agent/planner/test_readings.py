@@ -57,14 +57,11 @@ def test_the_gradient_of_the_fit_is_that_of_its_loss() -> None:
     X = torch.rand(12, 4, generator=generator, dtype=torch.float64)
     X[:, 3] = (X[:, 3] > 0.5).double()
     Z = torch.randn(2, 12, generator=generator, dtype=torch.float64)
-    variances = torch.full_like(Z, 0.01)
-    variances[:, 4] = 0.5
-    common, counts = torch.full((2,), 0.01).double(), torch.ones(12).double()
-    problem = _Problem(X, Z, variances, common, counts, [0, 1, 2], [3], Noise())
+    problem = _Problem(X, Z, torch.full_like(Z, 0.01), torch.ones(12).double(), [0, 1, 2], [3], Noise())
     rows, distances = torch.arange(2), problem.distances()
-    theta = 0.5 * torch.randn(2, 8, generator=generator, dtype=torch.float64) - 1.0
+    theta = 0.5 * torch.randn(2, 7, generator=generator, dtype=torch.float64) - 1.0
     loss, gradient = problem.loss_and_gradient(theta, rows, distances)
-    for k in range(8):
+    for k in range(7):
         step = torch.zeros_like(theta)
         step[:, k] = 1e-6
         there = problem.loss_and_gradient(theta + step, rows, distances)[0]
