@@ -121,7 +121,7 @@ def replicate_proposal(rows: Sequence[ExperimentRow], first: Experiment) -> Prop
 
 def found_words(experiments: Sequence[Experiment], numbers: Sequence[int]) -> str:
     """What the identifications of these experiments, which made and confirmed the target, say."""
-    scores = [e.score for number in numbers for e in experiments if e.number == number]
+    scores = [e.score for e in experiments if e.number in numbers]
     stated = [probability_words(s.probability_within) for s in scores if s is not None]
     return (
         f"the target was made in experiments {' and '.join(map(str, numbers))}; by their identifications "

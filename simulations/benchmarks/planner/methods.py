@@ -54,7 +54,7 @@ class Solvus:
         self.last: Proposal | None = None
         self.ahead: list[tuple[str, float]] = []
         self._proposed = world.initial
-        self._expected: list[tuple[Recipe, PlanRequest]] = []
+        self._asked: list[tuple[Recipe, PlanRequest]] = []
 
     def ask(self, pending: Sequence[Recipe]) -> Recipe:
         request = PlanRequest(
@@ -70,19 +70,23 @@ class Solvus:
         [self.last] = suggest(request)
         self._proposed += 1
         if self.last.source == "surrogate" and self.last.level == "descriptors":
-            self._expected.append((self.last.recipe, request))
+            self._asked.append((self.last.recipe, request))
         return self.last.recipe
 
     def tell(self, recipe: Recipe, shown: Shown, experiment: int) -> None:
-        self.observations.append(self._world.observe(recipe, shown, experiment))
-        for asked in [pair for pair in self._expected if pair[0] == recipe]:
-            self._expected.remove(asked)
-            self.ahead += _ahead_scores(asked[1], self.observations[-1])
+        observation = self._observed(recipe, shown, experiment)
+        self.observations.append(observation)
+        asked = next((i for i, (proposed, _) in enumerate(self._asked) if proposed == recipe), None)
+        if asked is not None:
+            self.ahead += _ahead_scores(self._asked.pop(asked)[1], observation)
+
+    def _observed(self, recipe: Recipe, shown: Shown, experiment: int) -> Observation:
+        return self._world.observe(recipe, shown, experiment)
 
 
 def _ahead_scores(request: PlanRequest, came: Observation) -> list[tuple[str, float]]:
     """By output, the z-score of what came against what the surrogate expected when it was asked; nothing where several
-    readings are possible."""
+    readings are possible. Fits the surrogate anew, outside the time of an answer: a proposal keeps no model."""
     step, _, _ = surrogate_of(known_of(request))
     if step is None or came.outcome != "ok":
         return []
@@ -115,8 +119,8 @@ class SolvusLatent(Solvus):
 
         return placed_candidates(self._weights, self._gold.identified(curve).candidates)
 
-    def tell(self, recipe: Recipe, shown: Shown, experiment: int) -> None:
-        observation = self._world.observe(recipe, shown, experiment)
+    def _observed(self, recipe: Recipe, shown: Shown, experiment: int) -> Observation:
+        observation = super()._observed(recipe, shown, experiment)
         if observation.outcome == "ok" and shown.curve is not None:
             place = self._placed(shown.curve)
             beside = needed_beside(self._target)
@@ -127,7 +131,7 @@ class SolvusLatent(Solvus):
                 "outcome": "ok" if modes else "untrusted",
             }
             observation = observation.model_copy(update=changes)
-        self.observations.append(observation)
+        return observation
 
 
 class Sobol:

@@ -76,6 +76,7 @@ def race(world: PlannerWorld, name: str, seed: int, workers: int = 1) -> Race:
     MethodMissing : its program is not installed.
     """
     method = method_of(name, world, seed)
+    ours = method if isinstance(method, Solvus) else None
     course, queue = _Course(world, method, seed), design(world.space, world.initial, seed)
     best: list[float] = []
     cpu: list[float] = []
@@ -93,15 +94,14 @@ def race(world: PlannerWorld, name: str, seed: int, workers: int = 1) -> Race:
                 recipe = method.ask([r for _, _, r, _ in sorted(running, key=lambda run: run[1])])
                 cpu.append(time.process_time() - clocks[0])
                 wall.append(time.perf_counter() - clocks[1])
-                if isinstance(method, Solvus) and method.last is not None:
-                    levels.append(method.last.level)
+                if ours is not None and ours.last is not None:
+                    levels.append(ours.last.level)
             started += 1
             shown = world.show(recipe, seed, started)
             length = HOURS * float(np.exp(HOURS_SPREAD * durations.normal())) if workers > 1 else HOURS
             heapq.heappush(running, (now + length, started, recipe, shown))
         now, number, recipe, shown = heapq.heappop(running)
         course.finish(recipe, shown, number, best)
-    ours = method if isinstance(method, Solvus) else None
     last = None if ours is None else ours.last
     return Race(
         method=name,
