@@ -63,7 +63,8 @@ class Check:
 async def timed(name: str, work: Awaitable[Check], limit: float) -> Check:
     """A check that takes too long has failed."""
     try:
-        return await asyncio.wait_for(work, limit)
+        async with asyncio.timeout(limit):
+            return await work
     except TimeoutError:
         return Check(
             name, False, f"gave no answer within {limit:g} s", "see whether the machine is overloaded"

@@ -30,6 +30,10 @@ class CheckedClient(aiomqtt.Client):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         self.was_connected = True
+        # aiomqtt forgets a loss between the broker's welcome and this line, and would wait for ever to hear of it.
+        if not self._client.is_connected():
+            self._lock.release()
+            raise aiomqtt.MqttError("the broker ended the session as it began")
         return self
 
     def prepare(self, timeout: float) -> None:
@@ -45,7 +49,9 @@ class CheckedClient(aiomqtt.Client):
         self._client.ack(message.mid, message.qos)
 
     def abandon(self) -> None:
-        """Close a socket that a failed or cancelled connect has left open."""
+        """Close a socket that a failed or cancelled connect has left open; what becomes of it is nobody's concern."""
+        for outcome in (self._connected, self._disconnected):
+            outcome.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._client._sock_close()
 
     def _client_connect(self) -> None:

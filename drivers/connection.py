@@ -24,6 +24,7 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -233,6 +234,7 @@ class Connection:
             except (aiomqtt.MqttError, NotDelivered) as error:
                 self._reason = f"the connection to the broker at {self.address} broke ({error})"
                 log.warning("%s: %s", self.client_id, self._reason)
+            _heed_cancellation()
             delay = FIRST_DELAY if loop.time() - began > STEADY else min(2 * delay, LAST_DELAY)
             await asyncio.sleep(delay * self._jitter.uniform(0.5, 1.0))
 
@@ -242,6 +244,7 @@ class Connection:
         try:
             async with client:
                 await self._subscribe(client)
+                _heed_cancellation()
                 await self._serve(client)
         except aiomqtt.MqttError as error:
             if client.was_connected:
@@ -264,9 +267,7 @@ class Connection:
             self.connected.clear()
             self._client = self._over = None
             over.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await _end(tasks)
         # What the handler raised counts for more than the loss of the connection, which is only mended.
         errors = [error for task in done if not task.cancelled() and (error := task.exception()) is not None]
         error = min(errors, key=lambda error: isinstance(error, (aiomqtt.MqttError, NotDelivered)))
@@ -283,6 +284,7 @@ class Connection:
                 damaged = _damaged(payload, message.properties)
                 await self._handler(Inbound(str(message.topic), payload, message.retain, damaged))
             client.acknowledge(message)
+            _heed_cancellation()
 
     async def _subscribe(self, client: CheckedClient) -> None:
         for topic in self._subscriptions:
@@ -322,6 +324,27 @@ class Connection:
         )
         client.prepare(self._timeout)
         return client
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel and await; when this is cancelled itself, it leaves none of them behind."""
+    for task in tasks:
+        task.cancel()
+    while not all(task.done() for task in tasks):
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait(tasks)
+    _heed_cancellation()
+
+
+def _heed_cancellation() -> None:
+    """End the running task if it was cancelled, when it has gone on nevertheless.
+
+    :func:`asyncio.wait_for`, on which aiomqtt waits, loses a cancellation that comes in the moment its future is done
+    (Python 3.11, cpython issue 86296): whoever stops the connection would then wait for it for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _armed(will: LastWill) -> aiomqtt.Will:

@@ -139,7 +139,8 @@ class DeviceProcesses:
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
     try:
-        await asyncio.wait_for(process.wait(), STOP_LIMIT)
+        async with asyncio.timeout(STOP_LIMIT):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -6,10 +6,14 @@ of a writer begin IMMEDIATE so that two of them queue instead of failing half-wa
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from alembic import command
 from alembic.config import Config
 from filelock import FileLock, Timeout
@@ -58,10 +62,38 @@ def plain_url(url: URL) -> str:
 def make_engine(url: URL, *, write: bool, creator: Creator | None = None) -> AsyncEngine:
     """An engine for the ledger. ``creator`` opens the driver's connections; simulations of failing disks put their
     own here."""
-    engine = create_async_engine(url) if creator is None else create_async_engine(url, async_creator=creator)
-    if url.get_backend_name() == "sqlite":
-        _configure_sqlite(engine, write=write)
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url)
+    options = {"async_creator_fn": _connect_sqlite}
+    engine = (
+        create_async_engine(url, connect_args=options)
+        if creator is None
+        else create_async_engine(url, async_creator=creator)
+    )
+    _configure_sqlite(engine, write=write)
     return engine
+
+
+class EndsOnce(aiosqlite.Connection):
+    """A connection that can be told to end twice.
+
+    The second time aiosqlite (0.22) waits for an answer of the thread that has ended; SQLAlchemy does so where a
+    transaction is cancelled and cancelled again, and the program would never end.
+    """
+
+    _told = False
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        if self._told:
+            return None
+        self._told = True
+        return super().stop()
+
+
+def _connect_sqlite(database: str, **options: Any) -> EndsOnce:
+    connection = EndsOnce(partial(sqlite3.connect, database, **options), iter_chunk_size=64)
+    connection._thread.daemon = True  # as SQLAlchemy does: a thread must not keep the program alive
+    return connection
 
 
 def _configure_sqlite(engine: AsyncEngine, *, write: bool) -> None:

@@ -61,6 +61,24 @@ async def test_reading_waits_for_a_step_that_is_under_way(ledger: Ledger) -> Non
     assert await ledger.events("c-1", "campaign-ended") == []
 
 
+async def test_given_up_at_any_moment_nothing_waits_for_ever(ledger: Ledger) -> None:
+    """A reader is cancelled, and then everything is, as at the end of a program: which would not end."""
+    await start(ledger)
+    before = asyncio.all_tasks()
+    for pauses in range(60):
+        reading = asyncio.create_task(ledger.rows(CampaignRow))
+        for wait in (pauses, 1 + pauses % 4):
+            for _ in range(wait):
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - before:
+                task.cancel()
+        if under_way := asyncio.all_tasks() - before:
+            await asyncio.wait(under_way, timeout=5.0)
+        assert reading.done() and asyncio.all_tasks() == before
+    (row,) = await ledger.rows(CampaignRow)
+    assert row.state == "running"
+
+
 async def test_nan_is_refused(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="JSON"):
         async with ledger.step() as step:
