@@ -13,9 +13,10 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Literal
@@ -59,9 +60,23 @@ def _exit_with_parent() -> None:
         os._exit(1)  # nothing of ours outlives the agent, and there is nothing to tidy up
 
 
+@contextmanager
+def _ctrl_c_kept_from_children() -> Iterator[None]:
+    """A process started in here never hears Ctrl-C, not even while it imports what it needs: that belongs to the
+    agent, which ends its workers itself. Here it is only held back as long as the block takes."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
-    """First thing in every worker. Ctrl-C belongs to the agent, which ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """First thing in every worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be kept from it
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     import torch
 
@@ -96,7 +111,9 @@ class Workers:
         for attempt in range(1, ATTEMPTS + 1):
             pool = self._pool(kind)
             try:
-                return await asyncio.get_running_loop().run_in_executor(pool, _answer, job, request)
+                with _ctrl_c_kept_from_children():
+                    answer = asyncio.get_running_loop().run_in_executor(pool, _answer, job, request)
+                return await answer
             except JobFailed as error:
                 log.info("the %s job failed", kind, exc_info=error)  # with the worker's own traceback
                 raise

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import multiprocessing
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -24,6 +28,23 @@ async def test_a_job_that_raises_fails_alone_and_says_why() -> None:
             await workers.run("identify", jobs.identify, "{}")
         here = json.loads(await workers.run("identify", jobs.computing, ""))
         assert here["threads"] == "1" and here["cpu_capability"]
+    finally:
+        workers.close()
+
+
+async def test_ctrl_c_does_not_reach_a_worker_that_is_still_importing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A terminal sends it to every process of its group: a worker would die with a traceback, and be started again."""
+    workers, before = Workers(), set(multiprocessing.active_children())
+    asked = asyncio.create_task(workers.run("identify", jobs.computing, ""))
+    try:
+        while not asked.done():
+            for child in set(multiprocessing.active_children()) - before:
+                os.kill(child.pid, signal.SIGINT)
+            await asyncio.sleep(0.05)
+        assert json.loads(asked.result())["threads"] == "1"
+        assert "died" not in caplog.text
     finally:
         workers.close()
 
