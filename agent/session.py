@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from platform import machine, python_version
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -57,9 +57,15 @@ counts every experiment anew."""
 _TARGET = TypeAdapter[jobs.ResolvedTarget | jobs.Refusal](jobs.ResolvedTarget | jobs.Refusal)
 _COMPUTING = TypeAdapter[dict[str, str]](dict[str, str])
 
+Prepared = TypeVar("Prepared")
+
 
 class NothingToResume(ValueError):  # noqa: N818 -- a state of affairs, told in one sentence
     """``--resume`` where no campaign of that name was interrupted."""
+
+
+class StoppedEarly(Exception):  # noqa: N818 -- a state of affairs, told in one sentence
+    """Told to stop while the campaign was still being prepared: the ledger is as it was."""
 
 
 @dataclass(frozen=True)
@@ -307,10 +313,10 @@ class Session:
         self._take_up = take_up
         self._watch = watch
         self._loop: CampaignLoop | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        self._stopping = True
+        self._stopping.set()
         if self._loop is not None:
             self._loop.stop()
 
@@ -322,18 +328,32 @@ class Session:
         LedgerError, ConfigurationError, NothingToResume, BrokerUnreachable, LaboratoryTaken, DevicesMissing,
         DevicesHeld, LimitError
             When it cannot begin; one sentence each, and nothing half-written.
+        StoppedEarly
+            When it was stopped before it could.
         """
         workers = Workers()
         warming = asyncio.create_task(workers.run("plan", jobs.warm_up, ""))
         try:
             # Background and target first: a campaign that cannot do without them leaves no trace in the ledger.
             reductions = reductions_of(self.bench)
-            target = await resolve_target(self.campaign, self.bench, workers)
+            target = await self._unless_stopped(resolve_target(self.campaign, self.bench, workers))
             await self._ledger.prepare()
             return await self._run(workers, target, reductions)
         finally:
             warming.cancel()
             workers.close()
+
+    async def _unless_stopped(self, preparing: Coroutine[Any, Any, Prepared]) -> Prepared:
+        """What a worker answers that may still be starting: nobody who stops a campaign wants to wait for that."""
+        task, stopping = asyncio.create_task(preparing), asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                raise StoppedEarly("stopped while the campaign was being prepared; the ledger is as it was")
+            return task.result()
+        finally:
+            task.cancel()
+            stopping.cancel()
 
     async def _run(
         self,
@@ -343,7 +363,8 @@ class Session:
     ) -> Outcome:
         ledger = self._ledger
         # Of the worker that has just resolved the target: both are set up alike, and the planner's is still importing.
-        computing = _COMPUTING.validate_json(await workers.run("identify", jobs.computing, ""))
+        asked = workers.run("identify", jobs.computing, "")
+        computing = _COMPUTING.validate_json(await self._unless_stopped(asked))
         if self._take_up:
             campaign_id = await interrupted(ledger, self.campaign)
             another = await check_ground(ledger, campaign_id, self.bench, self.campaign, target)
@@ -374,7 +395,7 @@ class Session:
             lessons=lessons,
             places=places,
         )
-        if self._stopping:
+        if self._stopping.is_set():
             self._loop.stop()
         state = await self._loop.run()
         return Outcome(campaign_id, state, ledger.head)

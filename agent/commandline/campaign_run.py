@@ -27,7 +27,7 @@ from solvus.agent.logs import log_json
 from solvus.agent.metrics import HOST, Metrics, MetricsUnavailable
 from solvus.agent.neighbours import LaboratoryTaken
 from solvus.agent.report import report_from_ledger
-from solvus.agent.session import NothingToResume, Outcome
+from solvus.agent.session import NothingToResume, Outcome, StoppedEarly
 from solvus.agent.side_jobs import CampaignBroken
 from solvus.agent.snapshot import Snapshot
 from solvus.agent.workers import JobFailed, WorkerLost
@@ -167,6 +167,11 @@ def run_and_report(
         with _watching(as_json) as watch, _measured(watch, metrics, as_json) as measured:
             outcome = asyncio.run(run_campaign(read, laboratory, url, resume=resume, watch=measured))
         report = asyncio.run(_report(url, outcome))
+    except StoppedEarly as early:
+        if as_json:
+            print_json({"campaign": None, "state": "stopped"})
+        err.print(str(early), highlight=False)
+        raise typer.Exit(EXIT_OF["stopped"]) from None
     except EXPECTED as error:
         fail(str(error), as_json)
     except SQLAlchemyError as error:

@@ -1,11 +1,15 @@
-"""The broker that a run starts is kept running, within bounds."""
+"""The broker that a run starts is kept running, within bounds; Ctrl-C ends a run that has not begun."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +94,25 @@ async def test_a_broker_that_dies_again_and_again_ends_the_run(
                 await kill_broker(before)
             await asyncio.sleep(20.0)
             raise AssertionError("still running")
+
+
+def test_ctrl_c_while_the_workers_are_starting(tmp_path: Path) -> None:
+    """They import for seconds; a terminal sends it to all of the group, and nothing is begun or left running."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "solvus", "run", "gold-decahedron", "--lab", "gold", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell starts its background jobs with interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    started, deadline = tmp_path / "solvus-data" / "gold-lab" / "robot.log", time.monotonic() + 60.0
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and json.loads(out)["state"] == "stopped", said
+    assert "while the campaign was being prepared" in said and "Traceback" not in said
+    assert not (tmp_path / "solvus-data" / "ledger.db").exists()
