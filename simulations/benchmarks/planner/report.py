@@ -157,8 +157,9 @@ def survival_figure(report: Report, path: Path) -> None:
     axes.set_ylim(-0.02, 1.02)
     axes.set_xlim(0, report.budget)
     workers = "" if report.workers == 1 else f", {report.workers} workers"
-    axes.set_title(f"{report.world}, {report.objective}{workers}: {report.seeds} seeds")
-    axes.legend(frameon=False)
+    objective = {"gr": "G(r)", "sq": "S(Q)"}[report.objective]
+    axes.set_title(f"{report.world}, {objective}{workers}: {report.seeds} seeds")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside the curves, which go everywhere
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
