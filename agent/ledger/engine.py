@@ -60,7 +60,7 @@ def plain_url(url: URL) -> str:
 
 
 def make_engine(url: URL, *, write: bool, creator: Creator | None = None) -> AsyncEngine:
-    """An engine for the ledger. ``creator`` opens the driver's connections; simulations of failing disks put their
+    """An engine for the ledger. ``creator`` opens the connections of SQLite; simulations of failing disks put their
     own here."""
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url)
