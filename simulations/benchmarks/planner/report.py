@@ -159,9 +159,8 @@ def survival_figure(report: Report, path: Path) -> None:
     workers = "" if report.workers == 1 else f", {report.workers} workers"
     objective = {"gr": "G(r)", "sq": "S(Q)"}[report.objective]
     axes.set_title(f"{report.world}, {objective}{workers}: {report.seeds} seeds")
-    axes.legend(
-        frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5)
-    )  # beside the curves, which go everywhere
+    # Beside the curves: they go everywhere.
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
