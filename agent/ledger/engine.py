@@ -64,12 +64,7 @@ def make_engine(url: URL, *, write: bool, creator: Creator | None = None) -> Asy
     own here."""
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url)
-    options = {"async_creator_fn": _connect_sqlite}
-    engine = (
-        create_async_engine(url, connect_args=options)
-        if creator is None
-        else create_async_engine(url, async_creator=creator)
-    )
+    engine = create_async_engine(url, connect_args={"async_creator_fn": creator or _connect_sqlite})
     _configure_sqlite(engine, write=write)
     return engine
 

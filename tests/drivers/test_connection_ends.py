@@ -54,11 +54,11 @@ async def test_stopped_while_what_ran_beside_it_comes_to_an_end(broker: Broker) 
     await other.stop()
 
 
-async def test_stopped_again_and_again_at_any_moment_of_a_reconnection(broker: Broker) -> None:
-    for tenths in range(40):
+async def test_stopped_at_any_moment_of_connecting(broker: Broker) -> None:
+    for tenths_of_ms in range(40):
         connection = Connection(broker.address, "solvus-test", subscriptions=("anything",))
         connection.start()
-        await asyncio.sleep(tenths / 10_000)
+        await asyncio.sleep(tenths_of_ms / 10_000)
         async with asyncio.timeout(5.0):
             await connection.stop()
             await connection.finished()
